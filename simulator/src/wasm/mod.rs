@@ -1,0 +1,3 @@
+//! Canister code: instrumentation, compilation, ic0, memories and their rollback.
+
+pub mod system;
