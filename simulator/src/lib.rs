@@ -10,3 +10,7 @@ pub mod cycles;
 pub mod errors;
 pub mod limits;
 pub mod wasm;
+pub mod chance;
+pub mod event_log;
+pub mod instance;
+pub mod replica;

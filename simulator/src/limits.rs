@@ -24,3 +24,5 @@ pub const QUERY_REPLY_BYTES_MAX: u64 = 3 * MIB;
 pub const REJECT_MESSAGE_BYTES_MAX: u64 = 8 * KIB;
 pub const BEST_EFFORT_TIMEOUT_SECONDS_MAX: u32 = 300;
 pub const QUEUE_SLOTS: usize = 500;
+/// Instructions of any message on a subnet with the benchmarking profile.
+pub const BENCHMARKING_INSTRUCTIONS_MAX: u64 = 99_999_999_999_999;

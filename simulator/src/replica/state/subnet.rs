@@ -1,0 +1,126 @@
+//! One subnet.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use candid::Principal;
+
+use crate::chance::Chance;
+use crate::cycles::Fees;
+use crate::event_log::EventLog;
+use crate::limits::*;
+use crate::replica::state::{Canister, IngressStatus, Ledger, ManagementCall, MessageId, Request, Response};
+
+/// Kinds of subnets as PocketIC names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SubnetKind {
+    Application,
+    Bitcoin,
+    CloudEngine,
+    Fiduciary,
+    InternetIdentity,
+    Nns,
+    Sns,
+    System,
+    TestThresholdKeys,
+    VerifiedApplication,
+}
+
+/// Instruction limits of a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstructionLimits {
+    pub update: u64,
+    pub query: u64,
+    pub install: u64,
+    pub inspect: u64,
+    pub slice: u64,
+}
+
+impl InstructionLimits {
+    pub const PRODUCTION: Self = Self {
+        update: UPDATE_INSTRUCTIONS_MAX,
+        query: QUERY_INSTRUCTIONS_MAX,
+        install: INSTALL_INSTRUCTIONS_MAX,
+        inspect: INSPECT_INSTRUCTIONS_MAX,
+        slice: SLICE_INSTRUCTIONS_MAX,
+    };
+    /// Practically unlimited, and never sliced.
+    pub const BENCHMARKING: Self = Self {
+        update: BENCHMARKING_INSTRUCTIONS_MAX,
+        query: BENCHMARKING_INSTRUCTIONS_MAX,
+        install: BENCHMARKING_INSTRUCTIONS_MAX,
+        inspect: BENCHMARKING_INSTRUCTIONS_MAX,
+        slice: BENCHMARKING_INSTRUCTIONS_MAX,
+    };
+}
+
+/// What is fixed when a subnet is made.
+#[derive(Clone, Debug)]
+pub struct SubnetConfig {
+    pub id: Principal,
+    pub kind: SubnetKind,
+    pub nodes: u32,
+    pub fees: Fees,
+    pub limits: InstructionLimits,
+    pub admins: Vec<Principal>,
+    /// First and last number of each range of canister ids.
+    pub ranges: Vec<(u64, u64)>,
+    /// The range out of which new ids are given.
+    pub allocation: (u64, u64),
+    /// DER form, of this subnet and of the root subnet.
+    pub public_key: Arc<Vec<u8>>,
+    pub root_key: Arc<Vec<u8>>,
+    /// Bytes of memory for all canisters, and from where on cycles are reserved for growth.
+    pub memory_bytes_max: u64,
+    pub reservation_threshold_bytes: u64,
+}
+
+/// One subnet with its canisters.
+pub struct SubnetState {
+    pub config: Arc<SubnetConfig>,
+    pub time_nanos: u64,
+    pub round: u64,
+    pub canisters: BTreeMap<Principal, Canister>,
+    pub next_canister: u64,
+    pub ledger: Ledger,
+    pub chance: Chance,
+    pub events: EventLog,
+    /// Calls to the management canister, in order of arrival; those of canisters arrive through the loopback stream.
+    pub management: VecDeque<ManagementCall>,
+    pub ingress_history: BTreeMap<MessageId, IngressRecord>,
+    /// Responses to canisters of this subnet that the next round delivers (from the management canister).
+    pub loopback: VecDeque<StreamMessage>,
+    /// Messages to other subnets, collected by the instance after each round.
+    pub outgoing: VecDeque<StreamMessage>,
+    /// Messages from other subnets for the next round.
+    pub incoming: VecDeque<StreamMessage>,
+    /// Hashes of modules that were compiled here already.
+    pub compiled: std::collections::BTreeSet<[u8; 32]>,
+}
+
+/// What travels between subnets.
+#[derive(Clone, Debug)]
+pub enum StreamMessage {
+    Request(Request),
+    Response(Response),
+}
+
+/// An ingress message with its fate.
+#[derive(Clone, Debug)]
+pub struct IngressRecord {
+    pub status: IngressStatus,
+    pub sender: Principal,
+    pub expiry_nanos: u64,
+}
+
+/// What an execution needs to know of its subnet, by value, so that a canister can be borrowed beside it.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    pub config: Arc<SubnetConfig>,
+    pub time_nanos: u64,
+    pub available_bytes: u64,
+    pub guaranteed_bytes_left: u64,
+    /// Cycles to reserve per MiB grown; 0 below the threshold.
+    pub reserve_per_mib_cycles: u128,
+    pub callbacks_left: usize,
+}
