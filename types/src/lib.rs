@@ -1,1 +1,28 @@
-//! (to be written)
+//! What router, shards, clients and tools of Canopy say to each other.
+//!
+//! Start at [`api`]: the arguments, replies and errors of the router's methods. [`shard`] holds those of a shard,
+//! which only routers and administrators see, and [`status`] what a router reports about itself. [`limits`] are the
+//! promised bounds, [`range`] and [`hash`] cut the hash space, [`codec`] turns all of it into Candid and back.
+//!
+//! Arguments are records, so that optional fields can be added; results are `variant { Ok; Err }`, where every error
+//! says what did not happen and what the caller should do.
+
+#![warn(missing_docs)]
+
+pub mod api;
+pub mod codec;
+pub mod hash;
+pub mod limits;
+pub mod range;
+pub mod routing;
+pub mod shard;
+pub mod status;
+
+pub use api::{
+    BusyReason, DeleteArguments, DeleteError, DeleteReply, DeleteResult, GetArguments, GetError, GetResult,
+    InitArguments, PutArguments, PutError, PutReply, PutResult, Record,
+};
+pub use codec::MalformedArguments;
+pub use hash::{HashSecret, KeyHash};
+pub use range::HashRange;
+pub use routing::{Epoch, Route, RoutingTable, ShardIndex, Version};

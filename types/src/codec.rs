@@ -1,0 +1,56 @@
+//! Candid in and out, with bounds on what decoding may cost.
+
+use candid::utils::{ArgumentDecoder, decode_args_with_config};
+use candid::{CandidType, DecoderConfig};
+use serde::de::DeserializeOwned;
+
+use crate::limits::{MESSAGE_BYTES_MAX, bounded_reason};
+
+#[cfg(test)]
+mod tests;
+
+/// Work that decoding one message may cause, in the decoder's units: about 4 per byte of data.
+///
+/// A small message can describe a huge value; past this the decoder gives up.
+pub const DECODING_QUOTA: usize = 8 * MESSAGE_BYTES_MAX;
+
+/// Work that skipping unknown fields may cause, in the decoder's units.
+pub const SKIPPING_QUOTA: usize = 64 * 1024;
+
+/// Bytes that are not the Candid of what was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MalformedArguments {
+    /// What the decoder found, shortened.
+    pub reason: String,
+}
+
+/// Decodes the one argument of a method, or the one value of a reply.
+///
+/// # Errors
+///
+/// Bytes that aren't Candid, are of another type, or would cost more than the quotas allow.
+pub fn decode<T: CandidType + DeserializeOwned>(bytes: &[u8]) -> Result<T, MalformedArguments> {
+    decode_tuple::<(T,)>(bytes).map(|(value,)| value)
+}
+
+/// Checks that `bytes` are arguments which a method without parameters may ignore.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_nothing(bytes: &[u8]) -> Result<(), MalformedArguments> {
+    decode_tuple::<()>(bytes)
+}
+
+fn decode_tuple<T: for<'a> ArgumentDecoder<'a>>(bytes: &[u8]) -> Result<T, MalformedArguments> {
+    let mut configuration = DecoderConfig::new();
+    configuration.set_decoding_quota(DECODING_QUOTA).set_skipping_quota(SKIPPING_QUOTA);
+    decode_args_with_config(bytes, &configuration)
+        .map_err(|error| MalformedArguments { reason: bounded_reason(&error.to_string()) })
+}
+
+/// Encodes one value.
+pub fn encode<T: CandidType>(value: &T) -> Vec<u8> {
+    candid::encode_one(value)
+        .expect("encoding writes to memory only, and the types of this crate have no custom encoder")
+}

@@ -1,0 +1,39 @@
+use super::*;
+use crate::api::{GetArguments, PutArguments};
+use crate::limits::{KEY_BYTES_MAX, REASON_BYTES_MAX, VALUE_BYTES_MAX};
+use serde_bytes::ByteBuf;
+
+#[test]
+fn largest_put_passes_the_quotas() {
+    let arguments =
+        PutArguments { key: ByteBuf::from(vec![1; KEY_BYTES_MAX]), value: ByteBuf::from(vec![2; VALUE_BYTES_MAX]) };
+    assert_eq!(decode(&encode(&arguments)), Ok(arguments));
+}
+
+#[test]
+fn fields_of_a_newer_client_are_skipped() {
+    let newer = PutArguments { key: ByteBuf::from("k"), value: ByteBuf::from("v") };
+    assert_eq!(decode(&encode(&newer)), Ok(GetArguments { key: ByteBuf::from("k") }));
+}
+
+#[test]
+fn nonsense_is_refused_with_a_bounded_reason() {
+    for bytes in [&b""[..], b"DIDL", b"nonsense", &[0xff; 4096], &encode(&"text")] {
+        let refused = decode::<PutArguments>(bytes).unwrap_err();
+        assert!(refused.reason.len() <= REASON_BYTES_MAX);
+    }
+}
+
+#[test]
+fn small_message_that_describes_a_huge_value_is_refused() {
+    // vec null with 2^32 - 1 elements: six bytes of type table and length, no data.
+    let bomb = [b"DIDL".as_slice(), &[1, 0x6d, 0x7f, 1, 0], &[0xff, 0xff, 0xff, 0xff, 0x0f]].concat();
+    assert!(decode::<Vec<()>>(&bomb).is_err());
+    assert!(decode_nothing(&bomb).is_err());
+}
+
+#[test]
+fn methods_without_parameters_accept_empty_arguments() {
+    assert_eq!(decode_nothing(b"DIDL\0\0"), Ok(()));
+    assert_eq!(decode_nothing(&encode(&1u8)), Ok(()), "surplus arguments are ignored, as Candid prescribes");
+}

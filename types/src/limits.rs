@@ -1,0 +1,70 @@
+//! Promised bounds, and the platform's bounds that they derive from.
+//!
+//! Raising one of ours is a compatible change, lowering one is not: keys and values that were accepted would be refused.
+
+/// Largest message that may arrive from outside or leave as a reply, in bytes (the platform's bound).
+pub const MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Room that a message keeps for Candid's type table, the other fields and, from outside, the signed envelope.
+pub const MESSAGE_OVERHEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest key, in bytes. A key has at least one byte.
+pub const KEY_BYTES_MAX: usize = 1024;
+
+/// Longest value that is kept as one record, in bytes.
+pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Length of the secret of the keyed hash, in bytes (XXH3 takes 136 or more; its own default has 192).
+pub const SECRET_BYTES: usize = 192;
+
+/// Bytes that one call of the management canister's `raw_rand` answers.
+pub const RANDOM_BYTES_PER_CALL: usize = 32;
+
+/// Fewest shards that a new router creates.
+pub const INITIAL_SHARDS_MIN: u32 = 1;
+
+/// Shards that a new router creates when it isn't told otherwise.
+pub const INITIAL_SHARDS_DEFAULT: u32 = 2;
+
+/// Most shards that a new router creates by itself.
+pub const INITIAL_SHARDS_MAX: u32 = 64;
+
+/// Controllers that a canister may have (the platform's bound).
+pub const CONTROLLERS_MAX: usize = 10;
+
+/// Most administrators: they and the router control every shard. One place is left free for emergencies.
+pub const ADMINISTRATORS_MAX: usize = 8;
+
+/// Most writers, and most readers, that may be named when a router is installed.
+pub const ROLE_PRINCIPALS_MAX: usize = 1000;
+
+/// Cycles that a new shard owns after its creation was paid, unless the router is told otherwise: 3 T.
+pub const SHARD_CYCLES_DEFAULT: u128 = 3_000_000_000_000;
+
+/// Fewest cycles that a shard may be given: installing code needs 300 G free, and serving needs about 40 G per message.
+pub const SHARD_CYCLES_MIN: u128 = 500_000_000_000;
+
+/// Most cycles that a shard may be given at its creation: 1,000 T. More is a slip of the hand.
+pub const SHARD_CYCLES_MAX: u128 = 1_000_000_000_000_000;
+
+/// Longest free text in an error or a status, in bytes.
+pub const REASON_BYTES_MAX: usize = 512;
+
+const _: () = assert!(
+    KEY_BYTES_MAX + VALUE_BYTES_MAX + MESSAGE_OVERHEAD_BYTES_MAX <= MESSAGE_BYTES_MAX,
+    "a record must fit one message"
+);
+const _: () = assert!(SECRET_BYTES.is_multiple_of(RANDOM_BYTES_PER_CALL), "the secret is drawn in whole answers");
+const _: () = assert!(SECRET_BYTES >= 136, "XXH3 refuses shorter secrets");
+const _: () = assert!(ADMINISTRATORS_MAX + 2 <= CONTROLLERS_MAX, "router and administrators control each shard");
+const _: () = assert!(INITIAL_SHARDS_MIN <= INITIAL_SHARDS_DEFAULT && INITIAL_SHARDS_DEFAULT <= INITIAL_SHARDS_MAX);
+const _: () = assert!(SHARD_CYCLES_MIN <= SHARD_CYCLES_DEFAULT && SHARD_CYCLES_DEFAULT <= SHARD_CYCLES_MAX);
+
+/// Shortens `text` to [`REASON_BYTES_MAX`] bytes, at a character's boundary.
+pub fn bounded_reason(text: &str) -> String {
+    if text.len() <= REASON_BYTES_MAX {
+        return text.to_string();
+    }
+    let end = (0..=REASON_BYTES_MAX).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    text[..end].to_string()
+}
