@@ -14,3 +14,5 @@ pub mod chance;
 pub mod event_log;
 pub mod instance;
 pub mod replica;
+pub mod rest;
+pub mod server;
