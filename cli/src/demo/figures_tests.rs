@@ -1,0 +1,24 @@
+use super::*;
+
+fn figures(instructions: impl IntoIterator<Item = u64>) -> Figures {
+    let mut figures = Figures::default();
+    for instructions in instructions {
+        figures.record(Use { instructions, ..Use::default() });
+    }
+    figures
+}
+
+fn instructions(used: &Use) -> u128 {
+    used.instructions.into()
+}
+
+#[test]
+fn percentiles_are_measured_values_by_nearest_rank() {
+    assert_eq!(figures((1..=200).rev()).median_and_p99(instructions), Some((100, 198)));
+    assert_eq!(figures([7]).median_and_p99(instructions), Some((7, 7)));
+}
+
+#[test]
+fn nothing_measured_has_no_percentiles() {
+    assert_eq!(figures([]).median_and_p99(instructions), None);
+}

@@ -1,0 +1,45 @@
+use super::*;
+
+fn tree(files: &[(&str, usize)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, bytes) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("has a parent")).expect("writable");
+        fs::write(path, vec![7; *bytes]).expect("writable");
+    }
+    folder
+}
+
+fn keys(found: &Found) -> Vec<String> {
+    found.files.iter().map(|file| String::from_utf8(file.key.clone()).expect("names are text")).collect()
+}
+
+#[test]
+fn files_come_in_the_order_of_their_names_with_keys_below_the_folder() {
+    let folder = tree(&[("b/two", 2), ("a", 1), ("b/c/three", 3)]);
+    let found = find(folder.path()).expect("readable");
+    assert_eq!(keys(&found), ["a", "b/two", "b/c/three"]);
+    assert_eq!(found.bytes, 6);
+}
+
+#[test]
+fn a_value_above_the_limit_is_skipped_by_name() {
+    let folder = tree(&[("large", VALUE_BYTES_MAX + 1), ("fits", VALUE_BYTES_MAX)]);
+    let found = find(folder.path()).expect("readable");
+    assert_eq!(keys(&found), ["fits"]);
+    assert_eq!(found.skipped.len(), 1);
+    assert!(found.skipped[0].0.ends_with("large"));
+}
+
+#[test]
+fn links_are_not_followed() {
+    let folder = tree(&[("a/file", 1)]);
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("a/loop")).expect("a link");
+    assert_eq!(keys(&find(folder.path()).expect("readable")), ["a/file"]);
+}
+
+#[test]
+fn a_missing_folder_is_an_error_that_names_it() {
+    let error = find(Path::new("/no/such/folder")).expect_err("there is none");
+    assert!(format!("{error:#}").contains("/no/such/folder"), "{error:#}");
+}

@@ -1,0 +1,149 @@
+//! `canopy demo`: a real data set goes through a router into shards that the router created, and comes back intact.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use canopy_types::codec::encode;
+use canopy_types::{GetArguments, GetResult, PutArguments, PutResult};
+use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
+
+use self::deployment::{Deployment, decode_answer};
+use self::figures::Figures;
+use self::files::{File, Found};
+
+mod deployment;
+mod figures;
+mod files;
+mod report;
+
+/// Operations of each kind that run alone, so that what they use can be told exactly.
+const MEASURED_MAX: usize = 1_000;
+/// Skipped files and differences that are listed by name; further ones are only counted.
+const LISTED_MAX: usize = 20;
+/// Calls under way at once.
+const BATCH_MAX: usize = 64;
+
+/// What is known of a file once it is stored.
+struct Stored<'a> {
+    file: &'a File,
+    digest: [u8; 32],
+}
+
+/// Runs the demo and prints its report; status 1 when a byte differs.
+///
+/// # Errors
+/// When the folder can't be read or holds no file that fits, or the network can't be started.
+pub fn run(folder: Option<PathBuf>, shards: u32, seed: u64) -> Result<ExitCode> {
+    let folder = folder.map_or_else(files::crate_sources, Ok)?;
+    let found = files::find(&folder)?;
+    ensure!(!found.files.is_empty(), "{} holds no file that fits", folder.display());
+    println!("{} files, {} bytes in {}", found.files.len(), found.bytes, folder.display());
+    tell_skipped(&found);
+
+    let deployment = Deployment::start(shards, seed)?;
+    let table = deployment.routing_table()?;
+    println!("router {} made {} shards", deployment.router(), table.routes.len());
+
+    let mut puts = Figures::default();
+    let mut gets = Figures::default();
+    let (stored, failed) = import(&deployment, &found.files, &mut puts)?;
+    let mut differences = compare(&deployment, &stored, &mut gets)?;
+    differences.extend(failed);
+
+    println!("{}", report::shards(&deployment.shards(&table)?));
+    println!("{}", report::figures(&puts, &gets));
+    for difference in differences.iter().take(LISTED_MAX) {
+        println!("different: {difference}");
+    }
+    println!("{} files, {} bytes, {} differences", found.files.len(), found.bytes, differences.len());
+    Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell_skipped(found: &Found) {
+    for (path, reason) in found.skipped.iter().take(LISTED_MAX) {
+        println!("skipped: {}: {reason}", path.display());
+    }
+    if found.skipped.len() > LISTED_MAX {
+        println!("skipped: {} more", found.skipped.len() - LISTED_MAX);
+    }
+    if found.beyond_limits > 0 {
+        println!(
+            "left out: {} files beyond {} files or {} bytes",
+            found.beyond_limits,
+            files::FILES_MAX,
+            files::IMPORT_BYTES_MAX
+        );
+    }
+}
+
+/// Puts every file; gives what was stored, and in words what could not be.
+fn import<'a>(
+    deployment: &Deployment,
+    files: &'a [File],
+    figures: &mut Figures,
+) -> Result<(Vec<Stored<'a>>, Vec<String>)> {
+    let bar = bar("put", files.iter().map(|file| file.bytes).sum());
+    let (mut stored, mut failed) = (vec![], vec![]);
+    for batch in files.chunks(batch_len(files.len())) {
+        let (mut read, mut payloads) = (vec![], vec![]);
+        for file in batch {
+            match fs::read(&file.path) {
+                Ok(value) => {
+                    read.push(Stored { file, digest: Sha256::digest(&value).into() });
+                    payloads.push(encode(&PutArguments { key: file.key.clone().into(), value: value.into() }));
+                }
+                Err(error) => failed.push(format!("{}: {error}", file.path.display())),
+            }
+        }
+        for (file, answer) in read.into_iter().zip(deployment.call_all("put", payloads, figures)?) {
+            bar.inc(file.file.bytes);
+            match decode_answer::<PutResult>(&answer)? {
+                Ok(_) => stored.push(file),
+                Err(error) => failed.push(format!("{}: put answered {error:?}", file.file.path.display())),
+            }
+        }
+    }
+    bar.finish();
+    Ok((stored, failed))
+}
+
+/// Gets every file and tells in words what differs from the disk.
+fn compare(deployment: &Deployment, stored: &[Stored], figures: &mut Figures) -> Result<Vec<String>> {
+    let bar = bar("get", stored.iter().map(|stored| stored.file.bytes).sum());
+    let mut differences = vec![];
+    for batch in stored.chunks(batch_len(stored.len())) {
+        let payload = |stored: &Stored| encode(&GetArguments { key: stored.file.key.clone().into() });
+        let answers = deployment.call_all("get", batch.iter().map(payload).collect(), figures)?;
+        for (stored, answer) in batch.iter().zip(answers) {
+            bar.inc(stored.file.bytes);
+            if let Err(what) = check(stored, decode_answer(&answer)?) {
+                differences.push(format!("{}: {what}", stored.file.path.display()));
+            }
+        }
+    }
+    bar.finish();
+    Ok(differences)
+}
+
+/// Calls that are sent together. The first of each batch goes alone and is measured, so there are about
+/// [`MEASURED_MAX`] batches, of at most [`BATCH_MAX`] calls.
+fn batch_len(operations: usize) -> usize {
+    operations.div_ceil(MEASURED_MAX).clamp(1, BATCH_MAX)
+}
+
+/// Compares an answer with the file, or with the digest of what was stored when the file has changed since.
+fn check(stored: &Stored, answer: GetResult) -> Result<(), String> {
+    let record = answer.map_err(|error| format!("get answered {error:?}"))?.ok_or("nothing is stored")?;
+    let on_disk = fs::read(&stored.file.path).unwrap_or_default();
+    let same = *on_disk == **record.value || Sha256::digest(&record.value).as_slice() == stored.digest;
+    if same { Ok(()) } else { Err(format!("{} bytes that differ from the file's", record.value.len())) }
+}
+
+fn bar(name: &'static str, bytes: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} {bar:40} {binary_bytes}/{binary_total_bytes} {elapsed}")
+        .expect("the template is well formed");
+    ProgressBar::new(bytes).with_style(style).with_prefix(name)
+}
