@@ -1,6 +1,6 @@
 //! Candid in and out, with bounds on what decoding may cost.
 
-use candid::utils::{ArgumentDecoder, decode_args_with_config};
+use candid::utils::decode_args_with_config;
 use candid::{CandidType, DecoderConfig};
 use serde::de::DeserializeOwned;
 
@@ -30,22 +30,10 @@ pub struct MalformedArguments {
 ///
 /// Bytes that aren't Candid, are of another type, or would cost more than the quotas allow.
 pub fn decode<T: CandidType + DeserializeOwned>(bytes: &[u8]) -> Result<T, MalformedArguments> {
-    decode_tuple::<(T,)>(bytes).map(|(value,)| value)
-}
-
-/// Checks that `bytes` are arguments which a method without parameters may ignore.
-///
-/// # Errors
-///
-/// As [`decode`].
-pub fn decode_nothing(bytes: &[u8]) -> Result<(), MalformedArguments> {
-    decode_tuple::<()>(bytes)
-}
-
-fn decode_tuple<T: for<'a> ArgumentDecoder<'a>>(bytes: &[u8]) -> Result<T, MalformedArguments> {
     let mut configuration = DecoderConfig::new();
     configuration.set_decoding_quota(DECODING_QUOTA).set_skipping_quota(SKIPPING_QUOTA);
-    decode_args_with_config(bytes, &configuration)
+    decode_args_with_config::<(T,)>(bytes, &configuration)
+        .map(|(value,)| value)
         .map_err(|error| MalformedArguments { reason: bounded_reason(&error.to_string()) })
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Start at [`api`]: the arguments, replies and errors of the router's methods. [`shard`] holds those of a shard,
 //! which only routers and administrators see, and [`status`] what a router reports about itself. [`limits`] are the
-//! promised bounds, [`range`] and [`hash`] cut the hash space, [`codec`] turns all of it into Candid and back.
+//! promised bounds, [`range`] and [`hash`] cut the hash space, [`codec`] turns all of it into Candid and back, and
+//! [`endpoints`] ties both canisters' methods to functions.
 //!
 //! Arguments are records, so that optional fields can be added; results are `variant { Ok; Err }`, where every error
 //! says what did not happen and what the caller should do.
@@ -11,6 +12,7 @@
 
 pub mod api;
 pub mod codec;
+pub mod endpoints;
 pub mod hash;
 pub mod limits;
 pub mod range;

@@ -1,0 +1,97 @@
+//! Who may call a shard, and which keys it answers for.
+
+use candid::Principal;
+use canopy_types::limits::{ADMINISTRATORS_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use canopy_types::shard::{ShardError, ShardInitArguments, WrongShard};
+use canopy_types::{Epoch, HashRange, HashSecret, KeyHash, ShardIndex};
+
+#[cfg(test)]
+mod tests;
+
+/// What a shard is: whom it obeys and what it owns.
+pub struct Identity {
+    pub router: Principal,
+    pub administrators: Vec<Principal>,
+    pub secret: HashSecret,
+    pub range: HashRange,
+    pub epoch: Epoch,
+    pub index: ShardIndex,
+}
+
+/// Why a shard can't be installed with the arguments given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitFault {
+    TooManyAdministrators,
+    SecretLength,
+    EmptyRange,
+}
+
+impl Identity {
+    /// Checks what a router installs the shard with.
+    ///
+    /// # Errors
+    ///
+    /// The first argument that no router sends.
+    pub fn from_arguments(arguments: ShardInitArguments) -> Result<Self, InitFault> {
+        if arguments.administrators.len() > ADMINISTRATORS_MAX {
+            return Err(InitFault::TooManyAdministrators);
+        }
+        if !arguments.range.is_valid() {
+            return Err(InitFault::EmptyRange);
+        }
+        Ok(Self {
+            router: arguments.router,
+            administrators: arguments.administrators,
+            secret: HashSecret::from_slice(&arguments.secret).ok_or(InitFault::SecretLength)?,
+            range: arguments.range,
+            epoch: arguments.epoch,
+            index: arguments.index,
+        })
+    }
+
+    /// Tells whether `caller` is the router or an administrator.
+    pub fn obeys(&self, caller: Principal) -> bool {
+        caller == self.router || self.administrators.contains(&caller)
+    }
+
+    /// Checks the caller.
+    ///
+    /// # Errors
+    ///
+    /// `Unauthorised`.
+    pub fn check_caller(&self, caller: Principal) -> Result<(), ShardError> {
+        if self.obeys(caller) { Ok(()) } else { Err(ShardError::Unauthorised { caller }) }
+    }
+
+    /// Checks a key and tells its place.
+    ///
+    /// # Errors
+    ///
+    /// A key that is too short or long, or that another shard owns.
+    pub fn place(&self, key: &[u8]) -> Result<KeyHash, ShardError> {
+        if key.is_empty() {
+            return Err(ShardError::KeyEmpty);
+        }
+        if key.len() > KEY_BYTES_MAX {
+            return Err(ShardError::KeyTooLong { bytes: key.len() as u64, bytes_max: KEY_BYTES_MAX as u64 });
+        }
+        let hash = self.secret.hash(key);
+        if !self.range.contains(hash) {
+            let wrong = WrongShard { range: self.range, epoch: self.epoch, owner: None };
+            return Err(ShardError::WrongShard(wrong));
+        }
+        Ok(hash)
+    }
+}
+
+/// Checks the length of a value.
+///
+/// # Errors
+///
+/// `ValueTooLong`.
+pub fn check_value(value: &[u8]) -> Result<(), ShardError> {
+    if value.len() > VALUE_BYTES_MAX {
+        return Err(ShardError::ValueTooLong { bytes: value.len() as u64, bytes_max: VALUE_BYTES_MAX as u64 });
+    }
+    Ok(())
+}
