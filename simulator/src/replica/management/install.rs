@@ -1,0 +1,358 @@
+//! Installing, reinstalling, upgrading: all or nothing, but for the instructions, which are paid either way.
+
+use std::sync::Arc;
+
+use candid::{CandidType, Principal};
+use ic_management_canister_types::{
+    CanisterInstallMode, ChangeDetails, CodeDeploymentMode, CodeDeploymentRecord, UpgradeFlags, WasmMemoryPersistence,
+};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::chunks::check_heap_delta;
+use super::errors::Refusal;
+use super::gzip::unpacked;
+use super::info::{self, origin};
+use super::memory::{SubnetMemory, freezing_threshold};
+use super::{Step, payload};
+use crate::errors::ErrorCode;
+use crate::limits::{OS_PAGE_BYTES, WASM_PAGE_BYTES};
+use crate::replica::execution::system_for;
+use crate::replica::state::{Canister, CanisterLog, Code, ManagementCall, SubnetState, Surroundings};
+use crate::wasm::system::{Context, Entry, System, Trap};
+use crate::wasm::{Engine, HeapImage, Module, Runtime, StableMemory};
+
+/// Instructions charged per Wasm operator of a module that the subnet sees for the first time.
+const COMPILE_INSTRUCTIONS_PER_OPERATOR: u64 = 6_000;
+/// By what that is divided if the subnet has compiled the module before.
+const COMPILED_BEFORE_DISCOUNT: u64 = 100;
+/// The section by which a module declares that its heap may outlive an upgrade.
+const PERSISTENCE_SECTION: &str = "enhanced-orthogonal-persistence";
+
+/// One installation, wherever its module came from.
+pub(super) struct Deployment {
+    pub target: Principal,
+    pub mode: CanisterInstallMode,
+    pub wasm: Arc<Vec<u8>>,
+    pub argument: Vec<u8>,
+    /// Bytes put together from chunks, an instruction each.
+    pub assembled_bytes: u64,
+    pub sender_version: Option<u64>,
+}
+
+/// Installs a module sent with the call.
+pub(super) fn install_code(subnet: &mut SubnetState, call: &ManagementCall) -> Result<Step, Refusal> {
+    /// As in ic-management-canister-types, with the module as bytes: decoding a large one as a list takes seconds.
+    #[derive(CandidType, Deserialize)]
+    struct Args {
+        mode: CanisterInstallMode,
+        canister_id: Principal,
+        wasm_module: serde_bytes::ByteBuf,
+        arg: serde_bytes::ByteBuf,
+        sender_canister_version: Option<u64>,
+    }
+    let args: Args = payload::decode(&call.payload)?;
+    let deployment = Deployment {
+        target: args.canister_id,
+        mode: args.mode,
+        wasm: Arc::new(args.wasm_module.into_vec()),
+        argument: args.arg.into_vec(),
+        assembled_bytes: 0,
+        sender_version: args.sender_canister_version,
+    };
+    deploy(subnet, call, deployment)
+}
+
+/// Checks, prepays, runs and keeps or drops an installation.
+pub(super) fn deploy(
+    subnet: &mut SubnetState,
+    call: &ManagementCall,
+    deployment: Deployment,
+) -> Result<Step, Refusal> {
+    let id = deployment.target;
+    let config = subnet.config.clone();
+    let now_nanos = subnet.time_nanos;
+    let canister = super::controlled(subnet, id, call.caller)?;
+    if deployment.mode == CanisterInstallMode::Install && canister.code.is_some() {
+        return Err(Refusal::NotEmpty(id));
+    }
+    if canister.install_debit_instructions > 0 {
+        return Err(Refusal::InstallRateLimited(id));
+    }
+    check_heap_delta(canister)?;
+    let instructions_max = config.limits.install;
+    // Which code will run is not known yet; the prepayment is that of 32-bit code, as on the platform.
+    let prepaid = config.fees.execution(instructions_max, false);
+    let threshold = freezing_threshold(&config, canister);
+    let missing = threshold.saturating_add(prepaid).saturating_sub(canister.account.balance);
+    if missing > 0 {
+        return Err(Refusal::InstallOutOfCycles { canister: id, missing });
+    }
+
+    let surroundings = subnet.surroundings();
+    let memory = SubnetMemory::of(subnet);
+    let mut compiled = std::mem::take(&mut subnet.compiled);
+    let canister = super::canister_mut(subnet, id).expect("found above");
+    canister.account.balance -= prepaid;
+    let mut run = Run {
+        surroundings: &surroundings,
+        caller: call.caller,
+        used: deployment.assembled_bytes,
+        instructions_max,
+        printed: Vec::new(),
+        dirtied_bytes: 0,
+        wasm64: false,
+    };
+    let outcome = run.all(canister, &deployment, &mut compiled).and_then(|new| fits(&memory, canister, &new).map(|()| new));
+    let (used, wasm64, printed, dirtied_bytes) = (run.used, run.wasm64, run.printed, run.dirtied_bytes);
+
+    let fee = config.fees.execution(used, wasm64);
+    let log_bytes_max = canister.settings.log_memory_limit_bytes;
+    let step = match outcome {
+        Ok(new) => {
+            let (mode, clears_log) = match deployment.mode {
+                CanisterInstallMode::Install => (CodeDeploymentMode::Install, true),
+                CanisterInstallMode::Reinstall => (CodeDeploymentMode::Reinstall, true),
+                CanisterInstallMode::Upgrade(_) => (CodeDeploymentMode::Upgrade, false),
+            };
+            let module_hash = new.code.module_hash.to_vec();
+            new.keep(canister);
+            if clears_log {
+                canister.log = CanisterLog { next_index: canister.log.next_index, ..CanisterLog::default() };
+            }
+            canister.version += 1;
+            canister.heap_delta_debit_bytes += dirtied_bytes;
+            let details = ChangeDetails::CodeDeployment(CodeDeploymentRecord { mode, module_hash });
+            info::record(canister, now_nanos, origin(call, deployment.sender_version), details);
+            Step::nothing().costing(used)
+        }
+        Err(refusal) => {
+            if let Some(code) = &mut canister.code {
+                code.runtime.rollback();
+            }
+            Step::Failed { refusal, instructions: used }
+        }
+    };
+    for line in printed {
+        canister.log.append(now_nanos, line, log_bytes_max);
+    }
+    canister.account.balance += prepaid;
+    canister.account.charge(fee);
+    canister.install_debit_instructions += used;
+    subnet.compiled = compiled;
+    Ok(step)
+}
+
+/// What an installation made, not yet part of the canister.
+struct New {
+    code: Code,
+    system: System,
+}
+
+impl New {
+    /// Replaces the canister's code and what came with it.
+    fn keep(mut self, canister: &mut Canister) {
+        self.code.runtime.commit();
+        canister.code = Some(self.code);
+        canister.certified_data = self.system.certified_data.unwrap_or_default();
+        canister.global_timer_nanos = self.system.global_timer_nanos;
+        let account = &self.system.account;
+        canister.account.balance = account.balance;
+        canister.account.reserved = account.reserved;
+        canister.account.consumed += account.burned;
+        canister.low_memory_hook_armed = true;
+    }
+}
+
+/// The steps of one installation and what they have cost so far.
+struct Run<'a> {
+    surroundings: &'a Surroundings,
+    caller: Principal,
+    used: u64,
+    instructions_max: u64,
+    printed: Vec<Vec<u8>>,
+    dirtied_bytes: u64,
+    wasm64: bool,
+}
+
+impl Run<'_> {
+    fn all(
+        &mut self,
+        canister: &mut Canister,
+        deployment: &Deployment,
+        compiled: &mut std::collections::BTreeSet<[u8; 32]>,
+    ) -> Result<New, Refusal> {
+        let id = canister.id;
+        let failed = |trap: Trap| Refusal::Code { canister: id, trap };
+        let mut system = self.system(canister, deployment.mode);
+        let mut stable = StableMemory::new();
+        let mut heap = None;
+        if let CanisterInstallMode::Upgrade(flags) = deployment.mode {
+            let flags = flags.unwrap_or_default();
+            let code = canister.code.as_mut().ok_or_else(|| failed(no_module()))?;
+            if flags.skip_pre_upgrade != Some(true) && code.module.exports("canister_pre_upgrade") {
+                system.context = Context::PreUpgrade;
+                self.wasm64 = code.module.is_wasm64();
+                let entry = Entry::Export("canister_pre_upgrade".to_string());
+                system = self.execute(&mut code.runtime, &entry, system).map_err(failed)?;
+            }
+            stable = code.runtime.stable().clone();
+            heap = kept_heap(code, flags)?;
+        }
+
+        let wasm = unpacked(&deployment.wasm).map_err(failed)?;
+        let (module, _) = Engine::shared().compile(&wasm).map_err(failed)?;
+        check_persistence(&module, deployment.mode)?;
+        self.wasm64 = module.is_wasm64();
+        let discount = if compiled.insert(module.hash()) { 1 } else { COMPILED_BEFORE_DISCOUNT };
+        self.spend(module.operators() * COMPILE_INSTRUCTIONS_PER_OPERATOR / discount).map_err(failed)?;
+
+        // What belonged to the old code ends here; certified data and log outlive an upgrade, the timer doesn't.
+        system.global_timer_nanos = None;
+        system.previous_timer_nanos = 0;
+        let old_bytes = canister.execution_bytes() + code_bytes(canister.code.as_ref());
+        let mut runtime = Runtime::new(module.clone(), stable).map_err(failed)?;
+        if let Some(bytes) = heap {
+            // Only the memory outlives the old module; globals are the new one's.
+            let globals = runtime.heap_image().globals;
+            runtime.restore_heap(&HeapImage { bytes, globals }).map_err(failed)?;
+        }
+        let new_bytes = execution_bytes(&runtime) + module.wasm_bytes() + module.custom_section_bytes();
+        let idle = &mut system.account.idle;
+        idle.memory_bytes = (idle.memory_bytes + new_bytes).saturating_sub(old_bytes);
+
+        if module.has_start() {
+            system.context = Context::Start;
+            system = self.execute(&mut runtime, &Entry::Start, system).map_err(failed)?;
+        }
+        let hook = match deployment.mode {
+            CanisterInstallMode::Upgrade(_) => "canister_post_upgrade",
+            CanisterInstallMode::Install | CanisterInstallMode::Reinstall => "canister_init",
+        };
+        if module.exports(hook) {
+            system.context = Context::Init;
+            system.argument = deployment.argument.clone();
+            let limit = canister.settings.wasm_memory_limit_bytes;
+            system.memory.wasm_memory_limit_bytes = (limit > 0).then_some(limit);
+            system = self.execute(&mut runtime, &Entry::Export(hook.to_string()), system).map_err(failed)?;
+        }
+        let module_hash = Sha256::digest(deployment.wasm.as_slice()).into();
+        Ok(New { code: Code { module, runtime, wasm: deployment.wasm.clone(), module_hash }, system })
+    }
+
+    fn system(&self, canister: &Canister, mode: CanisterInstallMode) -> System {
+        let mut system = system_for(self.surroundings, canister, Context::Init);
+        system.caller = self.caller;
+        system.memory.wasm_memory_limit_bytes = None;
+        let upgrades = matches!(mode, CanisterInstallMode::Upgrade(_));
+        system.certified_data = upgrades.then(|| canister.certified_data.clone());
+        system
+    }
+
+    fn execute(&mut self, runtime: &mut Runtime, entry: &Entry, mut system: System) -> Result<System, Trap> {
+        system.instructions_max = self.instructions_max.saturating_sub(self.used);
+        let (mut system, executed) = runtime.execute(entry, system);
+        self.used += executed.instructions;
+        self.dirtied_bytes += (executed.heap_pages_dirtied + executed.stable_pages_dirtied) * OS_PAGE_BYTES;
+        self.printed.append(&mut system.printed);
+        if let Err(trap) = executed.result {
+            self.printed.push(trap_line(&trap));
+            return Err(if trap.code == ErrorCode::CanisterInstructionLimitExceeded { self.limit_trap() } else { trap });
+        }
+        Ok(system)
+    }
+
+    fn spend(&mut self, instructions: u64) -> Result<(), Trap> {
+        self.used = self.used.saturating_add(instructions);
+        if self.used > self.instructions_max {
+            self.used = self.instructions_max;
+            return Err(self.limit_trap());
+        }
+        Ok(())
+    }
+
+    /// The limit is that of the whole installation, whichever step exceeded it.
+    fn limit_trap(&self) -> Trap {
+        let max = self.instructions_max;
+        Trap {
+            code: ErrorCode::CanisterInstructionLimitExceeded,
+            message: format!("Canister exceeded the limit of {max} instructions for single message execution."),
+            log: None,
+        }
+    }
+}
+
+/// Checks the memory and the cycles of a canister with its new code.
+fn fits(memory: &SubnetMemory, canister: &Canister, new: &New) -> Result<(), Refusal> {
+    let old_bytes = canister.memory_bytes();
+    let code = &new.code;
+    let new_bytes = old_bytes - canister.execution_bytes() - code_bytes(canister.code.as_ref())
+        + execution_bytes(&code.runtime)
+        + code_bytes(Some(code));
+    let given_bytes = canister.settings.memory_allocation_bytes;
+    if given_bytes > 0 {
+        return if new_bytes > given_bytes {
+            Err(Refusal::AllocationBelowUse { given_bytes, needed_bytes: new_bytes })
+        } else {
+            Ok(())
+        };
+    }
+    let bytes = new_bytes.saturating_sub(old_bytes);
+    if bytes > memory.available_bytes() {
+        return Err(Refusal::MemoryOversubscribed { requested_bytes: bytes, available_bytes: memory.available_bytes() });
+    }
+    Ok(())
+}
+
+fn kept_heap(code: &Code, flags: UpgradeFlags) -> Result<Option<Arc<Vec<u8>>>, Refusal> {
+    match flags.wasm_memory_persistence {
+        Some(WasmMemoryPersistence::Keep) => Ok(Some(code.runtime.heap_image().bytes)),
+        None if code.module.custom_sections().contains_key(PERSISTENCE_SECTION) => Err(Refusal::MissingUpgradeOption(
+            "Enhanced orthogonal persistence requires the `wasm_memory_persistence` upgrade option.",
+        )),
+        Some(WasmMemoryPersistence::Replace) | None => Ok(None),
+    }
+}
+
+fn check_persistence(module: &Module, mode: CanisterInstallMode) -> Result<(), Refusal> {
+    let keeps = matches!(
+        mode,
+        CanisterInstallMode::Upgrade(Some(UpgradeFlags {
+            wasm_memory_persistence: Some(WasmMemoryPersistence::Keep),
+            ..
+        }))
+    );
+    if keeps && !module.custom_sections().contains_key(PERSISTENCE_SECTION) {
+        return Err(Refusal::InvalidUpgradeOption(
+            "The `wasm_memory_persistence: opt Keep` upgrade option requires that the new canister module supports \
+             enhanced orthogonal persistence.",
+        ));
+    }
+    Ok(())
+}
+
+fn code_bytes(code: Option<&Code>) -> u64 {
+    code.map_or(0, |code| code.module.wasm_bytes() + code.module.custom_section_bytes())
+}
+
+fn execution_bytes(runtime: &Runtime) -> u64 {
+    runtime.heap_bytes() + runtime.stable().size_pages() * WASM_PAGE_BYTES
+}
+
+fn no_module() -> Trap {
+    Trap {
+        code: ErrorCode::CanisterWasmModuleNotFound,
+        message: "Attempted to execute a message, but the canister contains no Wasm module.".to_string(),
+        log: None,
+    }
+}
+
+/// Writes a trap as the canister's log shows it.
+fn trap_line(trap: &Trap) -> Vec<u8> {
+    const TRAPPED: &str = "Canister trapped: ";
+    let words = match &trap.log {
+        Some(words) => words.clone(),
+        None => trap.message.strip_prefix(TRAPPED).unwrap_or(&trap.message).as_bytes().to_vec(),
+    };
+    [b"[TRAP]: ".to_vec(), words].concat()
+}
