@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 use std::{error, fmt};
 
@@ -80,7 +80,7 @@ pub struct Server {
     app: App,
     runtime: Option<Runtime>,
     port_file: Option<PortFile>,
-    ended: mpsc::Receiver<()>,
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Server {
@@ -113,7 +113,7 @@ impl Server {
         if let Some(file) = &mut port_file {
             file.announce(address.port())?;
         }
-        Ok(Self { address, app, runtime: Some(runtime), port_file, ended })
+        Ok(Self { address, app, runtime: Some(runtime), port_file, ended: Mutex::new(ended) })
     }
 
     /// Gives the address, with a slash at its end.
@@ -127,8 +127,9 @@ impl Server {
 
     /// Blocks until a time to live has run out; for ever when the server has none.
     pub fn wait(self) {
+        let ended = self.ended.lock().expect("nothing panics while holding it");
         // The other end goes away only with the runtime, which lives as long as `self`.
-        let _ = self.ended.recv();
+        let _ = ended.recv();
     }
 
     /// Runs a closure on an instance, between its requests, and waits for it: for what REST doesn't offer, such as the

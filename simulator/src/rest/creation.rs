@@ -133,11 +133,10 @@ impl InstanceConfig {
             ("dogecoind_addr", self.dogecoind_addr.is_some()),
             ("mainnet_nns_subnet_id", self.mainnet_nns_subnet_id == Some(true)),
         ];
-        for (name, _) in flags.iter().filter(|(_, asked)| *asked) {
+        if let Some((name, _)) = flags.iter().find(|(_, asked)| *asked) {
             return Err(format!("The simulator does not support `{name}`."));
         }
-        let features = self.icp_features.iter().flatten();
-        for (name, _) in features.filter(|(_, value)| !value.is_null()) {
+        if let Some((name, _)) = self.icp_features.iter().flatten().find(|(_, value)| !value.is_null()) {
             return Err(format!("The simulator does not have the ICP feature `{name}`."));
         }
         for (name, value) in self.icp_config.iter().flatten().filter(|(_, value)| !value.is_null()) {

@@ -25,7 +25,7 @@ where
     R: Serialize + 'static,
 {
     routing::get(move |app: State<App>, instance: Path<String>, headers: HeaderMap| async move {
-        respond(run(app, instance, headers, move |instance| work(instance)).await)
+        respond(run(app, instance, headers, work).await)
     })
 }
 

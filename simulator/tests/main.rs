@@ -1,0 +1,6 @@
+//! The tests of the simulator as its clients see it: one binary, one module per subject.
+
+/// Recorded answers of a real PocketIC server, held against the simulator.
+mod conformance;
+/// The REST interface itself: shapes, refusals, limits, live mode, gateways, times to live.
+mod rest;
