@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::errors::Refusal;
 use super::install::{self, Deployment};
-use super::memory::{Growth, SubnetMemory, freezing_threshold};
+use super::memory::{Growth, SubnetMemory};
 use super::{Step, payload};
 use crate::limits::MIB;
 use crate::replica::state::{Canister, ChunkStore, ManagementCall, SubnetConfig, SubnetState};
@@ -145,5 +145,5 @@ pub(super) fn check_heap_delta(canister: &Canister) -> Result<(), Refusal> {
 
 /// Returns the cycles that a canister lacks to pay a fee and stay above its freezing threshold; 0 if it can.
 pub(super) fn missing_cycles(config: &SubnetConfig, canister: &Canister, fee: u128) -> u128 {
-    freezing_threshold(config, canister).saturating_add(fee).saturating_sub(canister.account.balance)
+    canister.freezing_threshold(config).saturating_add(fee).saturating_sub(canister.account.balance)
 }

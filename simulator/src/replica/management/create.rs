@@ -10,29 +10,13 @@ use super::errors::Refusal;
 use super::info::{self, origin};
 use super::settings::{self, Changes};
 use super::{Step, payload};
+use crate::replica::state::subnet::{canister_id, canister_number};
 use crate::replica::state::{Canister, ManagementCall, Settings, SubnetState};
 
 /// Canisters on one subnet.
 const CANISTERS_MAX: usize = 120_000;
 /// What `provisional_create_canister_with_cycles` gives unless told otherwise.
 const PROVISIONAL_CYCLES_DEFAULT: u128 = 100_000_000_000_000;
-/// Ends every canister id after its number.
-const ID_TAIL: [u8; 2] = [1, 1];
-
-/// Makes the canister id of a number.
-pub fn canister_id(number: u64) -> Principal {
-    let mut bytes = [0; 10];
-    bytes[..8].copy_from_slice(&number.to_be_bytes());
-    bytes[8..].copy_from_slice(&ID_TAIL);
-    Principal::from_slice(&bytes)
-}
-
-/// Reads the number out of a canister id; None for other principals.
-pub fn canister_number(id: &Principal) -> Option<u64> {
-    let bytes: [u8; 10] = id.as_slice().try_into().ok()?;
-    let (number, tail) = bytes.split_at(8);
-    (tail == ID_TAIL).then(|| u64::from_be_bytes(number.try_into().expect("split at 8")))
-}
 
 /// Creates a canister out of attached cycles, less the fee.
 pub(super) fn create_canister(subnet: &mut SubnetState, call: &ManagementCall) -> Result<Step, Refusal> {

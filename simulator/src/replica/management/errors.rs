@@ -6,6 +6,7 @@ use std::fmt;
 use candid::Principal;
 
 use crate::errors::{ErrorCode, UserError};
+use crate::replica::execution::grouped;
 use crate::wasm::system::Trap;
 
 /// Why a management call was refused. Callers see the text of `Display` under the code of [`Refusal::code`].
@@ -421,19 +422,6 @@ fn out_of_cycles(f: &mut fmt::Formatter<'_>, canister: &Principal, missing: u128
     write!(f, "Canister {canister} is out of cycles: please top up the canister with at least {missing} additional cycles")
 }
 
-/// Writes an amount in groups of three digits: `500_000_000_000`.
-pub fn grouped(amount: u128) -> String {
-    let digits = amount.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push('_');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// Writes a number of bytes in the largest binary unit that keeps it at one or above: `1.50 MiB`.
 fn sized(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -447,14 +435,6 @@ fn sized(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn amounts_are_written_in_groups_of_three() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_000), "1_000");
-        assert_eq!(grouped(499_999_999_999), "499_999_999_999");
-    }
 
     #[test]
     fn sizes_are_written_in_their_largest_unit() {

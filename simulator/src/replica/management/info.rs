@@ -1,7 +1,5 @@
 //! The history of a canister, and what anyone may know of it.
 
-use std::collections::VecDeque;
-
 use ic_management_canister_types::{
     CanisterInfoArgs, CanisterInfoResult, CanisterMetadataArgs, CanisterMetadataResult, Change, ChangeDetails,
     ChangeOrigin, FromCanisterRecord, FromUserRecord,
@@ -13,9 +11,6 @@ use crate::replica::state::{CallOrigin, Canister, ManagementCall, SubnetState};
 
 /// Changes that are kept; the total counts on.
 const CHANGES_KEPT: usize = 20;
-/// Bytes that one change counts as, without its controllers.
-const CHANGE_BYTES: u64 = 128;
-const PRINCIPAL_BYTES: u64 = 30;
 
 /// Tells who made a change; `version` is what a canister says of itself in `sender_canister_version`.
 pub fn origin(call: &ManagementCall, version: Option<u64>) -> ChangeOrigin {
@@ -40,21 +35,6 @@ pub fn record(canister: &mut Canister, now_nanos: u64, origin: ChangeOrigin, det
     while canister.history.len() > CHANGES_KEPT {
         canister.history.pop_front();
     }
-}
-
-/// Returns the bytes that a history counts as memory.
-pub fn history_bytes(history: &VecDeque<Change>) -> u64 {
-    history
-        .iter()
-        .map(|change| {
-            let principals = match &change.details {
-                Some(ChangeDetails::Creation(creation)) => creation.controllers.len(),
-                Some(ChangeDetails::ControllersChange(change)) => change.controllers.len(),
-                _ => 0,
-            };
-            CHANGE_BYTES + principals as u64 * PRINCIPAL_BYTES
-        })
-        .sum()
 }
 
 /// Tells controllers, module hash and as many of the newest changes as asked for, oldest first.

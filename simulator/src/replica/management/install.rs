@@ -13,7 +13,7 @@ use super::chunks::check_heap_delta;
 use super::errors::Refusal;
 use super::gzip::unpacked;
 use super::info::{self, origin};
-use super::memory::{SubnetMemory, freezing_threshold};
+use super::memory::SubnetMemory;
 use super::{Step, payload};
 use crate::errors::ErrorCode;
 use crate::limits::{OS_PAGE_BYTES, WASM_PAGE_BYTES};
@@ -83,7 +83,7 @@ pub(super) fn deploy(
     let instructions_max = config.limits.install;
     // Which code will run is not known yet; the prepayment is that of 32-bit code, as on the platform.
     let prepaid = config.fees.execution(instructions_max, false);
-    let threshold = freezing_threshold(&config, canister);
+    let threshold = canister.freezing_threshold(&config);
     let missing = threshold.saturating_add(prepaid).saturating_sub(canister.account.balance);
     if missing > 0 {
         return Err(Refusal::InstallOutOfCycles { canister: id, missing });
@@ -116,7 +116,7 @@ pub(super) fn deploy(
                 CanisterInstallMode::Upgrade(_) => (CodeDeploymentMode::Upgrade, false),
             };
             let module_hash = new.code.module_hash.to_vec();
-            new.keep(canister);
+            new.keep(canister, mode);
             if clears_log {
                 canister.log = CanisterLog { next_index: canister.log.next_index, ..CanisterLog::default() };
             }
@@ -151,11 +151,16 @@ struct New {
 
 impl New {
     /// Replaces the canister's code and what came with it.
-    fn keep(mut self, canister: &mut Canister) {
+    fn keep(mut self, canister: &mut Canister, mode: CodeDeploymentMode) {
         self.code.runtime.commit();
         canister.code = Some(self.code);
-        canister.certified_data = self.system.certified_data.unwrap_or_default();
-        canister.global_timer_nanos = self.system.global_timer_nanos;
+        if mode != CodeDeploymentMode::Upgrade {
+            canister.certified_data.clear();
+        }
+        if let Some(data) = self.system.certified_data {
+            canister.certified_data = data;
+        }
+        canister.global_timer_nanos = self.system.global_timer_nanos.filter(|nanos| *nanos > 0);
         let account = &self.system.account;
         canister.account.balance = account.balance;
         canister.account.reserved = account.reserved;
@@ -184,7 +189,7 @@ impl Run<'_> {
     ) -> Result<New, Refusal> {
         let id = canister.id;
         let failed = |trap: Trap| Refusal::Code { canister: id, trap };
-        let mut system = self.system(canister, deployment.mode);
+        let mut system = self.system(canister);
         let mut stable = StableMemory::new();
         let mut heap = None;
         if let CanisterInstallMode::Upgrade(flags) = deployment.mode {
@@ -240,12 +245,10 @@ impl Run<'_> {
         Ok(New { code: Code { module, runtime, wasm: deployment.wasm.clone(), module_hash }, system })
     }
 
-    fn system(&self, canister: &Canister, mode: CanisterInstallMode) -> System {
+    fn system(&self, canister: &Canister) -> System {
         let mut system = system_for(self.surroundings, canister, Context::Init);
         system.caller = self.caller;
         system.memory.wasm_memory_limit_bytes = None;
-        let upgrades = matches!(mode, CanisterInstallMode::Upgrade(_));
-        system.certified_data = upgrades.then(|| canister.certified_data.clone());
         system
     }
 

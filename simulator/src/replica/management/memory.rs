@@ -1,6 +1,5 @@
 //! Memory of a subnet: what is left for canisters, and the cycles that growth has to reserve.
 
-use crate::cycles::IdleBurn;
 use crate::replica::management::errors::Refusal;
 use crate::replica::state::{Canister, SubnetConfig, SubnetState};
 
@@ -88,7 +87,7 @@ impl Growth {
             let requested = account.reserved + reserved_cycles;
             return Err(Refusal::ReservedLimitForGrowth { bytes, limit, requested });
         }
-        let mut idle = idle_burn(canister);
+        let mut idle = canister.idle();
         idle.memory_bytes += bytes;
         let threshold = config.fees.freezing_threshold(
             &idle,
@@ -108,23 +107,4 @@ impl Growth {
         canister.account.balance -= moved;
         canister.account.reserved += moved;
     }
-}
-
-/// What a canister burns while it idles, without what its messages hold.
-pub fn idle_burn(canister: &Canister) -> IdleBurn {
-    IdleBurn {
-        memory_bytes: canister.memory_bytes(),
-        memory_allocation_bytes: canister.settings.memory_allocation_bytes,
-        message_bytes: 0,
-        compute_allocation_percent: canister.settings.compute_allocation_percent,
-    }
-}
-
-/// Cycles below which a canister is frozen.
-pub fn freezing_threshold(config: &SubnetConfig, canister: &Canister) -> u128 {
-    config.fees.freezing_threshold(
-        &idle_burn(canister),
-        canister.settings.freezing_threshold_seconds,
-        canister.account.reserved,
-    )
 }

@@ -7,6 +7,7 @@
 use candid::Principal;
 
 use crate::errors::{RejectCode, UserError};
+use crate::replica::ingress::ingress_bytes;
 use crate::replica::state::{CallOrigin, Canister, ManagementCall, ManagementOutcome, SubnetState};
 
 mod chunks;
@@ -29,11 +30,9 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use create::{canister_id, canister_number};
-pub use errors::{Refusal, grouped};
-pub use info::history_bytes;
+pub use errors::Refusal;
 pub use lifecycle::settle_stopping;
-pub use memory::{SubnetMemory, freezing_threshold};
+pub use memory::SubnetMemory;
 pub use methods::Destination;
 
 use methods::{Canisters, Ingress, Method};
@@ -223,7 +222,7 @@ fn charge_afterwards(subnet: &mut SubnetState, call: &ManagementCall) {
     if !small || !matches!(call.origin, CallOrigin::Ingress { .. }) || call.method != "update_settings" {
         return;
     }
-    let fee = subnet.config.fees.ingress((call.method.len() + call.payload.len()) as u64);
+    let fee = subnet.config.fees.ingress(ingress_bytes(&call.method, &call.payload));
     if let Some(canister) = target(&call.method, &call.payload).and_then(|id| subnet.canisters.get_mut(&id)) {
         canister.account.charge(fee);
     }

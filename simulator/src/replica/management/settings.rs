@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::errors::Refusal;
 use super::info::{self, origin};
-use super::memory::{Growth, SubnetMemory, idle_burn};
+use super::memory::{Growth, SubnetMemory};
 use super::{Step, payload};
 use crate::limits::MIB;
 use crate::replica::state::{Canister, ManagementCall, Settings, SubnetState, Visibility};
@@ -177,7 +177,7 @@ pub fn check(subnet: &SubnetState, canister: &Canister, changes: &Changes) -> Re
     }
 
     let account = &canister.account;
-    let mut idle = idle_burn(canister);
+    let mut idle = canister.idle();
     idle.memory_allocation_bytes = memory_bytes;
     idle.compute_allocation_percent = percent;
     let seconds = changes.freezing_threshold_seconds.unwrap_or(settings.freezing_threshold_seconds);

@@ -7,7 +7,6 @@ use ic_management_canister_types::{
 };
 
 use super::errors::Refusal;
-use super::memory::idle_burn;
 use super::settings::{shown, visible};
 use super::{Step, payload};
 use crate::limits::WASM_PAGE_BYTES;
@@ -106,7 +105,7 @@ fn status_of(subnet: &SubnetState, canister: &Canister) -> CanisterStatusResult 
         },
         cycles: canister.account.balance.into(),
         reserved_cycles: canister.account.reserved.into(),
-        idle_cycles_burned_per_day: subnet.config.fees.idle_per_day(&idle_burn(canister)).into(),
+        idle_cycles_burned_per_day: subnet.config.fees.idle_per_day(&canister.idle()).into(),
         query_stats: QueryStats {
             num_calls_total: stats.calls.into(),
             num_instructions_total: stats.instructions.into(),
