@@ -1,0 +1,7 @@
+//! What must hold. Each checker is a pure function of what was seen, with hand-made histories that it must refuse and
+//! accept.
+
+pub mod canisters;
+pub mod cover;
+pub mod cycles;
+pub mod linearizability;
