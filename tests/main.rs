@@ -1,0 +1,23 @@
+//! One binary of tests that drive the real Wasm of router and shard through the `pocket-ic` crate.
+//!
+//! Start at [`cluster::Cluster`], the only fixture. [`server`] tells where an instance comes from: the embedded
+//! simulator, or a PocketIC server that the environment names.
+
+mod cluster; // A router with its shards on an instance of its own, and the calls to them.
+mod methods; // Every method of router and shard, with a valid argument and how its refusals read.
+mod people; // Names for principals.
+mod relay; // A canister that passes calls on, to reach methods past `inspect_message`.
+mod server; // Where instances come from.
+
+mod access; // Who may do what.
+mod artifacts; // What the built Wasm contains.
+mod bad_input; // Arguments that are out of bounds or no Candid at all.
+mod creation; // Failed and lost creations and installations of shards.
+mod cycles; // Routers that are short of cycles.
+mod determinism; // The same seed gives the same run.
+mod load; // Many operations at once, and against a model.
+mod operations; // Put, get and delete.
+mod releases; // Upgrades from every released version.
+mod start_up; // From an empty router to one that serves.
+mod unavailable; // Shards that are stopped or gone.
+mod upgrades; // Upgrades of router and shards.

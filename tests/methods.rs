@@ -1,0 +1,169 @@
+//! Every method of router and shard, with a valid argument and how its refusals read.
+
+use candid::Principal;
+use canopy_types::api::{
+    ReadError, Resolution, ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult,
+};
+use canopy_types::codec::{decode, encode};
+use canopy_types::shard::{ShardDeleteResult, ShardError, ShardGetResult, ShardInfoResult, ShardPutResult};
+use canopy_types::status::StatusResult;
+use canopy_types::{
+    DeleteArguments, DeleteError, DeleteResult, GetError, GetResult, PutError, PutResult, ShardIndex,
+};
+use serde_bytes::ByteBuf;
+
+use crate::cluster::{get_arguments, no_arguments, put_arguments};
+
+/// How a method is called from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// As an update.
+    Update,
+    /// As a query; canisters may call it too.
+    Query,
+    /// As a query; canisters may not call it.
+    CompositeQuery,
+}
+
+/// A refusal that every method knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The caller may not.
+    Unauthorised(Principal),
+    /// The argument is none.
+    Malformed,
+}
+
+/// A method of the interface.
+pub struct Method {
+    /// Its name.
+    pub name: &'static str,
+    /// How it is called.
+    pub kind: Kind,
+    /// An argument that it would accept, about the key `witness`.
+    pub argument: Vec<u8>,
+    /// Reads a refusal out of a reply; `None` when the reply is none.
+    pub refusal: fn(&[u8]) -> Option<Refusal>,
+}
+
+/// The key that the arguments of [`router_methods`] and [`shard_methods`] are about.
+pub const WITNESS_KEY: &[u8] = b"witness";
+
+/// Lists the router's methods.
+pub fn router_methods() -> Vec<Method> {
+    let resolve = ResolveAlarmArguments { shard: Some(ShardIndex(0)), resolution: Resolution::TryAgain };
+    vec![
+        Method {
+            name: "put",
+            kind: Kind::Update,
+            argument: encode(&put_arguments(WITNESS_KEY, b"changed")),
+            refusal: |reply| match decode::<PutResult>(reply) {
+                Ok(Err(PutError::Unauthorised { caller })) => Some(Refusal::Unauthorised(caller)),
+                Ok(Err(PutError::MalformedArguments { .. })) => Some(Refusal::Malformed),
+                _ => None,
+            },
+        },
+        Method {
+            name: "get",
+            kind: Kind::Update,
+            argument: encode(&get_arguments(WITNESS_KEY)),
+            refusal: get_refusal,
+        },
+        Method {
+            name: "get_query",
+            kind: Kind::CompositeQuery,
+            argument: encode(&get_arguments(WITNESS_KEY)),
+            refusal: get_refusal,
+        },
+        Method {
+            name: "delete",
+            kind: Kind::Update,
+            argument: encode(&DeleteArguments { key: ByteBuf::from(WITNESS_KEY) }),
+            refusal: |reply| match decode::<DeleteResult>(reply) {
+                Ok(Err(DeleteError::Unauthorised { caller })) => Some(Refusal::Unauthorised(caller)),
+                Ok(Err(DeleteError::MalformedArguments { .. })) => Some(Refusal::Malformed),
+                _ => None,
+            },
+        },
+        Method {
+            name: "routing_table",
+            kind: Kind::Query,
+            argument: no_arguments(),
+            refusal: |reply| decode::<RoutingTableResult>(reply).ok()?.err().map(read_refusal),
+        },
+        Method {
+            name: "status",
+            kind: Kind::Query,
+            argument: no_arguments(),
+            refusal: |reply| decode::<StatusResult>(reply).ok()?.err().map(read_refusal),
+        },
+        Method {
+            name: "resolve_alarm",
+            kind: Kind::Update,
+            argument: encode(&resolve),
+            refusal: |reply| match decode::<ResolveAlarmResult>(reply) {
+                Ok(Err(ResolveAlarmError::Unauthorised { caller })) => Some(Refusal::Unauthorised(caller)),
+                Ok(Err(ResolveAlarmError::MalformedArguments { .. })) => Some(Refusal::Malformed),
+                _ => None,
+            },
+        },
+    ]
+}
+
+/// Lists a shard's methods.
+pub fn shard_methods() -> Vec<Method> {
+    vec![
+        Method {
+            name: "put",
+            kind: Kind::Update,
+            argument: encode(&put_arguments(WITNESS_KEY, b"changed")),
+            refusal: |reply| decode::<ShardPutResult>(reply).ok()?.err().and_then(shard_refusal),
+        },
+        Method {
+            name: "get",
+            kind: Kind::Update,
+            argument: encode(&get_arguments(WITNESS_KEY)),
+            refusal: |reply| decode::<ShardGetResult>(reply).ok()?.err().and_then(shard_refusal),
+        },
+        Method {
+            name: "get_query",
+            kind: Kind::Query,
+            argument: encode(&get_arguments(WITNESS_KEY)),
+            refusal: |reply| decode::<ShardGetResult>(reply).ok()?.err().and_then(shard_refusal),
+        },
+        Method {
+            name: "delete",
+            kind: Kind::Update,
+            argument: encode(&DeleteArguments { key: ByteBuf::from(WITNESS_KEY) }),
+            refusal: |reply| decode::<ShardDeleteResult>(reply).ok()?.err().and_then(shard_refusal),
+        },
+        Method {
+            name: "info",
+            kind: Kind::Query,
+            argument: no_arguments(),
+            refusal: |reply| decode::<ShardInfoResult>(reply).ok()?.err().and_then(shard_refusal),
+        },
+    ]
+}
+
+fn get_refusal(reply: &[u8]) -> Option<Refusal> {
+    match decode::<GetResult>(reply) {
+        Ok(Err(GetError::Unauthorised { caller })) => Some(Refusal::Unauthorised(caller)),
+        Ok(Err(GetError::MalformedArguments { .. })) => Some(Refusal::Malformed),
+        _ => None,
+    }
+}
+
+fn read_refusal(error: ReadError) -> Refusal {
+    match error {
+        ReadError::Unauthorised { caller } => Refusal::Unauthorised(caller),
+    }
+}
+
+fn shard_refusal(error: ShardError) -> Option<Refusal> {
+    match error {
+        ShardError::Unauthorised { caller } => Some(Refusal::Unauthorised(caller)),
+        ShardError::MalformedArguments { .. } => Some(Refusal::Malformed),
+        _ => None,
+    }
+}

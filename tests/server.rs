@@ -1,0 +1,53 @@
+//! Where instances come from.
+//!
+//! A PocketIC server when the environment names one (`CANOPY_POCKET_IC_URL`: a running one, `POCKET_IC_BIN`: a binary
+//! to start), and otherwise one simulator for the whole process.
+
+use std::sync::{Mutex, OnceLock};
+
+use canopy_simulator::server::{Server, ServerOptions};
+use pocket_ic::{PocketIc, PocketIcBuilder};
+
+static SIMULATOR: OnceLock<Mutex<Server>> = OnceLock::new();
+
+/// Makes an instance with one application subnet.
+pub fn instance() -> PocketIc {
+    match real_server() {
+        Some(Real::Url(url)) => instance_at(&url),
+        Some(Real::Binary) => PocketIcBuilder::new().with_application_subnet().build(),
+        None => instance_at(&simulator_url()),
+    }
+}
+
+/// Makes an instance with one application subnet on the server at `url`.
+pub fn instance_at(url: &str) -> PocketIc {
+    let url = url.parse().expect("the server's URL must be one");
+    PocketIcBuilder::new().with_server_url(url).with_application_subnet().build()
+}
+
+/// Tells whether the simulator can't be used for the test `name`, and says so.
+pub fn is_not_applicable(name: &str) -> bool {
+    let real = real_server().is_some();
+    if real {
+        println!("not applicable on a real server: {name}");
+    }
+    real
+}
+
+enum Real {
+    Url(String),
+    Binary,
+}
+
+fn real_server() -> Option<Real> {
+    match std::env::var("CANOPY_POCKET_IC_URL") {
+        Ok(url) => Some(Real::Url(url)),
+        Err(_) => std::env::var_os("POCKET_IC_BIN").map(|_| Real::Binary),
+    }
+}
+
+fn simulator_url() -> String {
+    let start = || Server::start(ServerOptions::default()).expect("a free port for the simulator");
+    let server = SIMULATOR.get_or_init(|| Mutex::new(start()));
+    server.lock().expect("nothing panics while it holds the simulator").url()
+}
