@@ -76,6 +76,9 @@ pub(super) fn deploy(
     if deployment.mode == CanisterInstallMode::Install && canister.code.is_some() {
         return Err(Refusal::NotEmpty(id));
     }
+    if canister.long_execution.is_some() {
+        return Ok(Step::NextRound);
+    }
     if canister.install_debit_instructions > 0 {
         return Err(Refusal::InstallRateLimited(id));
     }
@@ -118,7 +121,9 @@ pub(super) fn deploy(
             let module_hash = new.code.module_hash.to_vec();
             new.keep(canister, mode);
             if clears_log {
-                canister.log = CanisterLog { next_index: canister.log.next_index, ..CanisterLog::default() };
+                let next_index = canister.log.next_index;
+                canister.log = CanisterLog::default();
+                canister.log.next_index = next_index;
             }
             canister.version += 1;
             canister.heap_delta_debit_bytes += dirtied_bytes;

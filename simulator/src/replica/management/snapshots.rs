@@ -31,6 +31,9 @@ const OVERHEAD_BYTES: u64 = 1_024;
 pub(super) fn take(subnet: &mut SubnetState, call: &ManagementCall) -> Result<Step, Refusal> {
     let args: TakeCanisterSnapshotArgs = payload::decode(&call.payload)?;
     let canister = super::controlled_or_self(subnet, args.canister_id, call.caller)?;
+    if canister.long_execution.is_some() {
+        return Ok(Step::NextRound);
+    }
     check_heap_delta(canister)?;
     let replaced_bytes = check_room(subnet, canister, args.replace_snapshot.as_deref())?;
     let code = canister.code.as_ref().ok_or(Refusal::SnapshotOfEmpty(canister.id))?;
@@ -79,6 +82,9 @@ pub(super) fn load(subnet: &mut SubnetState, call: &ManagementCall) -> Result<St
     let args: LoadCanisterSnapshotArgs = payload::decode(&call.payload)?;
     let id = super::controlled_or_self(subnet, args.canister_id, call.caller)?.id;
     let canister = super::canister(subnet, id)?;
+    if canister.long_execution.is_some() {
+        return Ok(Step::NextRound);
+    }
     check_heap_delta(canister)?;
     let snapshot = loadable(subnet, canister, &args.snapshot_id, call.caller)?.clone();
     let owner = owner(&snapshot.id).filter(|owner| *owner != id);
