@@ -32,10 +32,8 @@ fn custom_section(wasm: &[u8], name: &str) -> Option<Vec<u8>> {
 
 #[test]
 fn each_artifact_tells_its_interface() {
-    let interfaces = [
-        (ROUTER_WASM, include_str!("../router/router.did")),
-        (SHARD_WASM, include_str!("../shard/shard.did")),
-    ];
+    let interfaces =
+        [(ROUTER_WASM, include_str!("../router/router.did")), (SHARD_WASM, include_str!("../shard/shard.did"))];
     for (wasm, interface) in interfaces {
         let section = custom_section(wasm, "icp:public candid:service").expect("the module tells its interface");
         assert!(section == interface.as_bytes(), "the interface in the module is the one in the repository");

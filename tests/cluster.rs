@@ -332,14 +332,6 @@ impl Cluster {
         self.query(shard, administrator(), "get_query", &get_arguments(key))
     }
 
-    /// Finds the shard that holds `key`, which must be stored.
-    pub fn shard_of(&self, key: &[u8]) -> Principal {
-        let holds = |shard: &Principal| matches!(self.get_from_shard(*shard, key), Ok(Some(_)));
-        let holders: Vec<Principal> = self.shards().into_iter().filter(holds).collect();
-        assert_eq!(holders.len(), 1, "one shard holds {key:?}");
-        holders[0]
-    }
-
     /// Finds a key that is held by `shard`, and stores `value` under it.
     pub fn store_on(&self, shard: Principal, value: &[u8]) -> Vec<u8> {
         const KEYS_MAX: u32 = 2_000;

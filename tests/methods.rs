@@ -7,9 +7,7 @@ use canopy_types::api::{
 use canopy_types::codec::{decode, encode};
 use canopy_types::shard::{ShardDeleteResult, ShardError, ShardGetResult, ShardInfoResult, ShardPutResult};
 use canopy_types::status::StatusResult;
-use canopy_types::{
-    DeleteArguments, DeleteError, DeleteResult, GetError, GetResult, PutError, PutResult, ShardIndex,
-};
+use canopy_types::{DeleteArguments, DeleteError, DeleteResult, GetError, GetResult, PutError, PutResult, ShardIndex};
 use serde_bytes::ByteBuf;
 
 use crate::cluster::{get_arguments, no_arguments, put_arguments};
@@ -63,12 +61,7 @@ pub fn router_methods() -> Vec<Method> {
                 _ => None,
             },
         },
-        Method {
-            name: "get",
-            kind: Kind::Update,
-            argument: encode(&get_arguments(WITNESS_KEY)),
-            refusal: get_refusal,
-        },
+        Method { name: "get", kind: Kind::Update, argument: encode(&get_arguments(WITNESS_KEY)), refusal: get_refusal },
         Method {
             name: "get_query",
             kind: Kind::CompositeQuery,

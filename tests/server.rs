@@ -1,10 +1,12 @@
 //! Where instances come from.
 //!
 //! A PocketIC server when the environment names one (`CANOPY_POCKET_IC_URL`: a running one, `POCKET_IC_BIN`: a binary
-//! to start), and otherwise one simulator for the whole process.
+//! to start), and otherwise one simulator for the whole process. `CANOPY_SEED` (a number) and `CANOPY_SCHEDULE=shuffled`
+//! choose another run of the simulator: in the shuffled schedule its seed decides whatever the platform leaves open.
 
 use std::sync::{Mutex, OnceLock};
 
+use canopy_simulator::chance::Schedule;
 use canopy_simulator::server::{Server, ServerOptions};
 use pocket_ic::{PocketIc, PocketIcBuilder};
 
@@ -47,7 +49,17 @@ fn real_server() -> Option<Real> {
 }
 
 fn simulator_url() -> String {
-    let start = || Server::start(ServerOptions::default()).expect("a free port for the simulator");
+    let start = || Server::start(simulator_options()).expect("a free port for the simulator");
     let server = SIMULATOR.get_or_init(|| Mutex::new(start()));
     server.lock().expect("nothing panics while it holds the simulator").url()
+}
+
+fn simulator_options() -> ServerOptions {
+    let seed = std::env::var("CANOPY_SEED").map_or(0, |text| text.parse().expect("CANOPY_SEED is a number"));
+    let schedule = match std::env::var("CANOPY_SCHEDULE").as_deref() {
+        Ok("shuffled") => Schedule::Shuffled,
+        Ok("plain") | Err(_) => Schedule::Plain,
+        Ok(other) => panic!("CANOPY_SCHEDULE is plain or shuffled, not {other}"),
+    };
+    ServerOptions { seed, schedule, ..ServerOptions::default() }
 }
