@@ -5,9 +5,20 @@ use std::sync::Arc;
 
 use candid::Principal;
 
-use crate::chance::Schedule;
+use sha2::{Digest, Sha256};
+
+use crate::chance::{Chance, Fault, Point, Schedule};
+use crate::cycles::Fees;
 use crate::errors::UserError;
 use crate::event_log::EventLog;
+use crate::limits::{GIB, INGRESS_BYTES_MAX, WASM_PAGE_BYTES};
+use crate::replica::certification::{Signer, delegate};
+use crate::replica::ingress::ingress_bytes;
+use crate::replica::management;
+use crate::replica::state::{
+    Canister, Ingress, InstructionLimits, Ledger, Routes, SubnetConfig, SubnetState, Totals, canister_id,
+    canister_number,
+};
 pub use crate::replica::state::{IngressStatus, MessageId, SubnetKind};
 
 /// 6 May 2021, when the real network began.
@@ -93,111 +104,492 @@ pub struct BadRequest(pub String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forbidden;
 
+/// Numbers of canister ids in one range that is given to a subnet.
+const RANGE_IDS: u64 = 1 << 20;
+/// Rounds that `await_ingress` runs at most.
+const AWAIT_ROUNDS_MAX: usize = 100;
+/// How long an ingress message may wait to start.
+const INGRESS_TTL_NANOS: u64 = 300 * 1_000_000_000;
+/// Bytes of stable memory that can be read or written from outside at once.
+const STABLE_TRANSFER_BYTES_MAX: u64 = 16 * GIB;
+const MEMORY_BYTES_PER_SUBNET: u64 = 2_048 * GIB;
+const RESERVATION_THRESHOLD_BYTES: u64 = 750 * GIB;
+/// The part of the network's randomness that belongs to no subnet.
+const NETWORK_PART: u64 = u32::MAX as u64;
+
 /// One simulated network.
-pub struct Instance {}
+pub struct Instance {
+    subnets: Vec<SubnetState>,
+    topology: Topology,
+    routes: Arc<Routes>,
+    time_nanos: u64,
+    last_round_nanos: u64,
+    events: EventLog,
+    chance: Chance,
+    /// Index of the subnet to which each message went.
+    submitted: BTreeMap<MessageId, usize>,
+}
 
 impl Instance {
     /// Makes a network.
     ///
     /// # Errors
     /// A text if the configuration has no subnet or two of a kind of which there is one.
-    pub fn new(_config: NetworkConfig) -> Result<Instance, String> {
-        todo!("replica helper")
+    pub fn new(config: NetworkConfig) -> Result<Instance, String> {
+        check_kinds(&config.subnets)?;
+        let time_nanos = config.initial_time_nanos.unwrap_or(GENESIS_NANOS);
+        let mut ranges_end = u64::MAX;
+        let mut plans = Vec::new();
+        for (index, spec) in config.subnets.iter().enumerate() {
+            let seed = derive(config.seed, "subnet", index as u64);
+            let signer = Signer::new(seed);
+            let public_key = Arc::new(signer.public_key_der());
+            let id = Principal::self_authenticating(public_key.as_slice());
+            let allocation = (ranges_end - RANGE_IDS + 1, ranges_end);
+            ranges_end -= RANGE_IDS;
+            let mut ranges = named_ranges(spec.kind);
+            ranges.push(allocation);
+            plans.push(Plan { id, seed, signer: Arc::new(signer), public_key, ranges, allocation });
+        }
+        let root = config.subnets.iter().position(|spec| spec.kind == SubnetKind::Nns).unwrap_or(0);
+        let routes = Arc::new(Routes {
+            ranges: plans
+                .iter()
+                .flat_map(|plan| plan.ranges.iter().map(|(first, last)| (*last, (*first, plan.id))))
+                .collect(),
+            subnets: plans.iter().map(|plan| plan.id).collect(),
+        });
+        let certified: BTreeMap<_, _> =
+            plans.iter().map(|plan| (plan.id, (plan.public_key.clone(), plan.canister_ranges()))).collect();
+        let mut subnets = Vec::new();
+        let mut topology = BTreeMap::new();
+        for (index, (spec, plan)) in config.subnets.iter().zip(&plans).enumerate() {
+            let nodes = node_count(spec.kind);
+            let delegation =
+                (index != root).then(|| Arc::new(delegate(&plans[root].signer, &certified, plan.id, time_nanos)));
+            let subnet = SubnetConfig {
+                id: plan.id,
+                kind: spec.kind,
+                nodes,
+                fees: Fees { nodes, free: spec.cost_schedule == CostSchedule::Free || is_system(spec.kind) },
+                limits: match spec.instructions {
+                    InstructionProfile::Production => InstructionLimits::PRODUCTION,
+                    InstructionProfile::Benchmarking => InstructionLimits::BENCHMARKING,
+                },
+                admins: spec.admins.clone(),
+                ranges: plan.ranges.clone(),
+                allocation: plan.allocation,
+                public_key: plan.public_key.clone(),
+                root_key: plans[root].public_key.clone(),
+                signer: plan.signer.clone(),
+                delegation,
+                routes: routes.clone(),
+                memory_bytes_max: MEMORY_BYTES_PER_SUBNET,
+                reservation_threshold_bytes: RESERVATION_THRESHOLD_BYTES,
+            };
+            let node_ids = (0..nodes)
+                .map(|node| Principal::self_authenticating(derive(config.seed, &plan.id.to_text(), node as u64)))
+                .collect();
+            topology.insert(
+                plan.id,
+                SubnetTopology {
+                    kind: spec.kind,
+                    instructions: spec.instructions,
+                    cost_schedule: spec.cost_schedule,
+                    admins: spec.admins.clone(),
+                    seed: plan.seed,
+                    canister_ranges: plan.canister_ranges(),
+                    node_ids,
+                },
+            );
+            let chance = Chance::new(config.seed, index as u64, config.schedule);
+            subnets.push(SubnetState::new(subnet, time_nanos, chance));
+        }
+        let default = config.subnets.iter().position(|spec| spec.kind == SubnetKind::Application).unwrap_or(0);
+        let topology = Topology {
+            subnets: topology,
+            root_subnet: plans[root].id,
+            default_effective_canister_id: canister_id(plans[default].allocation.0),
+        };
+        Ok(Instance {
+            subnets,
+            topology,
+            routes,
+            time_nanos,
+            last_round_nanos: time_nanos,
+            events: EventLog::default(),
+            chance: Chance::new(config.seed, NETWORK_PART, config.schedule),
+            submitted: BTreeMap::new(),
+        })
     }
 
     pub fn topology(&self) -> Topology {
-        todo!("replica helper")
+        self.topology.clone()
     }
 
     pub fn time_nanos(&self) -> u64 {
-        todo!("replica helper")
+        self.time_nanos
     }
 
     /// # Errors
     /// A text if `nanos` lies in the past.
-    pub fn set_time(&mut self, _nanos: u64) -> Result<(), String> {
-        todo!("replica helper")
+    pub fn set_time(&mut self, nanos: u64) -> Result<(), String> {
+        if nanos < self.time_nanos {
+            return Err(format!("SettingTimeIntoPast(({}, {nanos}))", self.time_nanos));
+        }
+        self.time_nanos = nanos;
+        Ok(())
     }
 
     /// Sets the time and runs a round, so that the state of that time is certified.
     ///
     /// # Errors
     /// A text if `nanos` lies in the past.
-    pub fn set_certified_time(&mut self, _nanos: u64) -> Result<(), String> {
-        todo!("replica helper")
+    pub fn set_certified_time(&mut self, nanos: u64) -> Result<(), String> {
+        self.set_time(nanos)?;
+        self.tick();
+        Ok(())
+    }
+
+    /// Sets how often a fault fires on all subnets, in millionths of the occasions.
+    pub fn set_fault_rate(&mut self, fault: Fault, millionths: u32) {
+        for subnet in &mut self.subnets {
+            subnet.chance.set_rate(fault, millionths);
+        }
     }
 
     /// Runs one round on every subnet.
     pub fn tick(&mut self) {
-        todo!("replica helper")
+        if self.time_nanos <= self.last_round_nanos {
+            self.time_nanos = self.last_round_nanos + 1;
+        }
+        self.last_round_nanos = self.time_nanos;
+        let mut order: Vec<usize> = (0..self.subnets.len()).collect();
+        self.chance.permute(Point::SubnetOrder, &mut order);
+        for index in order {
+            self.subnets[index].execute_round(self.time_nanos);
+            for event in std::mem::take(&mut self.subnets[index].events) {
+                self.events.record(event);
+            }
+            for message in std::mem::take(&mut self.subnets[index].outgoing) {
+                let receiver = message.receiver();
+                let target = self.routes.subnet_of(&receiver).and_then(|subnet| self.index_of(&subnet));
+                let target = &mut self.subnets[target.expect("messages leave a subnet only for a known one")];
+                target.ledger.received += message.cycles();
+                target.incoming.push_back(message);
+            }
+        }
+    }
+
+    fn index_of(&self, subnet: &Principal) -> Option<usize> {
+        self.subnets.iter().position(|it| it.config.id == *subnet)
+    }
+
+    fn subnet_with(&self, canister: &Principal) -> Option<&SubnetState> {
+        self.subnets.iter().find(|subnet| subnet.canisters.contains_key(canister))
+    }
+
+    fn canister(&self, id: &Principal) -> Option<&Canister> {
+        self.subnet_with(id)?.canisters.get(id)
+    }
+
+    fn canister_mut(&mut self, id: &Principal) -> Option<(&mut Canister, &mut Ledger)> {
+        let subnet = self.subnets.iter_mut().find(|subnet| subnet.canisters.contains_key(id))?;
+        let canister = subnet.canisters.get_mut(id).expect("just found");
+        subnet.certificate_cache.replace(None);
+        Some((canister, &mut subnet.ledger))
+    }
+
+    /// Finds the subnet that a call is for.
+    fn route(&self, call: &CanisterCall) -> Result<usize, BadRequest> {
+        let for_canister = |id: &Principal| {
+            let subnet = self.routes.subnet_of(id).filter(|_| canister_number(id).is_some());
+            let index = subnet.and_then(|subnet| self.index_of(&subnet));
+            index.ok_or_else(|| BadRequest(format!("Canister {id} does not belong to any subnet.")))
+        };
+        let is_management = call.canister_id == Principal::management_canister();
+        match call.effective {
+            EffectivePrincipal::SubnetId(id) => {
+                self.index_of(&id).ok_or_else(|| BadRequest(format!("Subnet {id} not found.")))
+            }
+            EffectivePrincipal::CanisterId(id) => for_canister(&id),
+            EffectivePrincipal::None if !is_management => for_canister(&call.canister_id),
+            EffectivePrincipal::None if call.method == "provisional_create_canister_with_cycles" => {
+                for_canister(&self.topology.default_effective_canister_id)
+            }
+            EffectivePrincipal::None => match management::target(&call.method, &call.payload) {
+                Some(target) => for_canister(&target),
+                None => Err(BadRequest(format!(
+                    "Method {} of the management canister does not belong to any subnet.",
+                    call.method
+                ))),
+            },
+        }
     }
 
     /// Offers an update call. The outer error is HTTP 400, the inner one a refusal by the ingress filter.
-    pub fn submit_ingress(&mut self, _call: CanisterCall) -> Result<Result<MessageId, UserError>, BadRequest> {
-        todo!("replica helper")
+    pub fn submit_ingress(&mut self, call: CanisterCall) -> Result<Result<MessageId, UserError>, BadRequest> {
+        let mut hash = Sha256::new();
+        hash.update(self.chance.bytes(Point::Nonce));
+        hash.update(call.sender.as_slice());
+        hash.update(&call.method);
+        hash.update(&call.payload);
+        let id = MessageId(hash.finalize().into());
+        self.submit_ingress_as(id, self.time_nanos + INGRESS_TTL_NANOS, call)
+    }
+
+    /// Offers an update call under a request id of the caller's; one that is known already is not run again.
+    pub fn submit_ingress_as(
+        &mut self,
+        id: MessageId,
+        expiry_nanos: u64,
+        call: CanisterCall,
+    ) -> Result<Result<MessageId, UserError>, BadRequest> {
+        let bytes = ingress_bytes(&call.method, &call.payload);
+        if bytes > INGRESS_BYTES_MAX {
+            return Err(BadRequest(format!(
+                "Ingress message of {bytes} bytes exceeds the limit of {INGRESS_BYTES_MAX}."
+            )));
+        }
+        let index = self.route(&call)?;
+        if self.subnets[index].ingress_history.contains_key(&id) {
+            return Ok(Ok(id));
+        }
+        let ingress = Ingress {
+            id,
+            sender: call.sender,
+            receiver: call.canister_id,
+            method: call.method,
+            payload: call.payload,
+            expiry_nanos,
+        };
+        let subnet = &mut self.subnets[index];
+        subnet.refresh_totals();
+        // Subnets see the instance's time even before their next round.
+        let accepted = subnet.submit(ingress);
+        if accepted.is_ok() {
+            self.submitted.insert(id, index);
+        }
+        Ok(accepted.map(|()| id))
     }
 
     /// Returns the subnet to which a message was submitted, None for an unknown id.
-    pub fn subnet_of_ingress(&self, _id: &MessageId) -> Option<Principal> {
-        todo!("replica helper")
+    pub fn subnet_of_ingress(&self, id: &MessageId) -> Option<Principal> {
+        self.submitted.get(id).map(|index| self.subnets[*index].config.id)
     }
 
     /// Tells what became of a message; `caller` may only ask for its own.
-    pub fn ingress_status(&self, _id: &MessageId, _caller: Option<Principal>) -> Result<IngressStatus, Forbidden> {
-        todo!("replica helper")
+    pub fn ingress_status(&self, id: &MessageId, caller: Option<Principal>) -> Result<IngressStatus, Forbidden> {
+        let record = self.submitted.get(id).and_then(|index| self.subnets[*index].ingress_history.get(id));
+        match record {
+            None => Ok(IngressStatus::Unknown),
+            // Before a round took it nobody knows whose it is.
+            Some(record) if record.status == IngressStatus::Received => Ok(IngressStatus::Received),
+            Some(record) if caller.is_some_and(|caller| caller != record.sender) => Err(Forbidden),
+            Some(record) => Ok(record.status.clone()),
+        }
     }
 
     /// Runs rounds (100 at most) until the message is answered.
-    pub fn await_ingress(&mut self, _id: &MessageId) -> Result<Result<Vec<u8>, UserError>, BadRequest> {
-        todo!("replica helper")
+    pub fn await_ingress(&mut self, id: &MessageId) -> Result<Result<Vec<u8>, UserError>, BadRequest> {
+        for round in 0..=AWAIT_ROUNDS_MAX {
+            match self.ingress_status(id, None) {
+                Ok(IngressStatus::Replied(data)) => return Ok(Ok(data)),
+                Ok(IngressStatus::Rejected(error)) => return Ok(Err(error)),
+                Ok(IngressStatus::Unknown) => {
+                    return Err(BadRequest(format!("Unknown ingress message {}.", hex::encode(id.0))));
+                }
+                _ if round < AWAIT_ROUNDS_MAX => self.tick(),
+                _ => {}
+            }
+        }
+        Err(BadRequest(format!("Failed to answer to ingress {} after {AWAIT_ROUNDS_MAX} rounds.", hex::encode(id.0))))
     }
 
     /// Answers a query on the latest state; changes nothing but statistics.
-    pub fn query(&mut self, _call: CanisterCall) -> Result<Result<Vec<u8>, UserError>, BadRequest> {
-        todo!("replica helper")
+    pub fn query(&mut self, call: CanisterCall) -> Result<Result<Vec<u8>, UserError>, BadRequest> {
+        let index = self.route(&call)?;
+        let subnet = &mut self.subnets[index];
+        if call.canister_id == Principal::management_canister() {
+            return Ok(management::query(subnet, call.sender, &call.method, &call.payload));
+        }
+        Ok(subnet.query(call.sender, call.canister_id, call.method, call.payload))
     }
 
     /// Returns the balance, None for an unknown canister.
-    pub fn cycles(&self, _canister: &Principal) -> Option<u128> {
-        todo!("replica helper")
+    pub fn cycles(&self, canister: &Principal) -> Option<u128> {
+        Some(self.canister(canister)?.account.balance)
     }
 
     /// Adds cycles from nothing and returns the new balance.
-    pub fn add_cycles(&mut self, _canister: &Principal, _amount: u128) -> Option<u128> {
-        todo!("replica helper")
+    pub fn add_cycles(&mut self, canister: &Principal, amount: u128) -> Option<u128> {
+        let (canister, ledger) = self.canister_mut(canister)?;
+        let amount = amount.min(u128::MAX / 2 - canister.account.balance.min(u128::MAX / 2));
+        ledger.minted += amount;
+        canister.account.balance += amount;
+        Some(canister.account.balance)
     }
 
-    pub fn controllers(&self, _canister: &Principal) -> Option<Vec<Principal>> {
-        todo!("replica helper")
+    pub fn controllers(&self, canister: &Principal) -> Option<Vec<Principal>> {
+        Some(self.canister(canister)?.settings.controllers.iter().copied().collect())
     }
 
-    /// Returns the bytes of stable memory (whole pages); empty without code. None for an unknown canister.
-    pub fn stable_memory(&self, _canister: &Principal) -> Option<Vec<u8>> {
-        todo!("replica helper")
+    /// Returns the bytes of stable memory (whole pages). None for an unknown canister or one without code.
+    pub fn stable_memory(&self, canister: &Principal) -> Option<Vec<u8>> {
+        self.canister(canister)?.code.as_ref()?.runtime.stable().to_bytes(STABLE_TRANSFER_BYTES_MAX)
     }
 
     /// Replaces stable memory, rounded up to whole pages. Returns false for an unknown canister or one without code.
-    pub fn set_stable_memory(&mut self, _canister: &Principal, _bytes: &[u8]) -> bool {
-        todo!("replica helper")
+    pub fn set_stable_memory(&mut self, canister: &Principal, bytes: &[u8]) -> bool {
+        let Some((canister, _)) = self.canister_mut(canister) else { return false };
+        let Some(code) = canister.code.as_mut().filter(|_| bytes.len() as u64 <= STABLE_TRANSFER_BYTES_MAX) else {
+            return false;
+        };
+        debug_assert_eq!(WASM_PAGE_BYTES, 65_536, "stable memory has whole pages");
+        code.runtime.stable_mut().replace_all(bytes);
+        code.runtime.commit();
+        true
     }
 
     /// Returns the subnet of an existing canister.
-    pub fn subnet_of(&self, _canister: &Principal) -> Option<Principal> {
-        todo!("replica helper")
+    pub fn subnet_of(&self, canister: &Principal) -> Option<Principal> {
+        Some(self.subnet_with(canister)?.config.id)
     }
 
     /// Returns the public key of a subnet in DER form (133 bytes).
-    pub fn public_key(&self, _subnet: &Principal) -> Option<Arc<Vec<u8>>> {
-        todo!("replica helper")
+    pub fn public_key(&self, subnet: &Principal) -> Option<Arc<Vec<u8>>> {
+        Some(self.subnets[self.index_of(subnet)?].config.public_key.clone())
+    }
+
+    /// Returns the states of all subnets, for tests and for the agent interface.
+    pub fn subnets(&self) -> &[SubnetState] {
+        &self.subnets
     }
 
     /// Returns what happened so far.
     pub fn events(&self) -> &EventLog {
-        todo!("replica helper")
+        &self.events
     }
 
     /// Panics if cycles were created or destroyed, or queues and contexts disagree.
     pub fn check_invariants(&self) {
-        todo!("replica helper")
+        let minted: u128 = self.subnets.iter().map(|subnet| subnet.ledger.minted).sum();
+        let present: u128 = self.subnets.iter().map(SubnetState::cycles_present).sum();
+        assert_eq!(minted, present, "cycles are neither created nor destroyed");
+        let sent: u128 = self.subnets.iter().map(|subnet| subnet.ledger.sent_away).sum();
+        let received: u128 = self.subnets.iter().map(|subnet| subnet.ledger.received).sum();
+        assert_eq!(sent, received, "what leaves a subnet arrives at another");
+        for subnet in &self.subnets {
+            subnet.canisters.values().for_each(Canister::check_invariants);
+        }
+    }
+}
+
+/// A subnet before it is made: all must be known before the first.
+struct Plan {
+    id: Principal,
+    seed: [u8; 32],
+    signer: Arc<Signer>,
+    public_key: Arc<Vec<u8>>,
+    ranges: Vec<(u64, u64)>,
+    allocation: (u64, u64),
+}
+
+impl Plan {
+    fn canister_ranges(&self) -> Vec<(Principal, Principal)> {
+        self.ranges.iter().map(|(first, last)| (canister_id(*first), canister_id(*last))).collect()
+    }
+}
+
+fn derive(seed: u64, purpose: &str, number: u64) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(seed.to_le_bytes());
+    hash.update(purpose.as_bytes());
+    hash.update(number.to_le_bytes());
+    hash.finalize().into()
+}
+
+fn check_kinds(specs: &[SubnetSpec]) -> Result<(), String> {
+    if specs.is_empty() {
+        return Err("SubnetConfigSet must contain at least one subnet".to_string());
+    }
+    let is_single = |kind: SubnetKind| {
+        use SubnetKind::*;
+        matches!(kind, Bitcoin | Fiduciary | InternetIdentity | Nns | Sns | TestThresholdKeys)
+    };
+    for (index, spec) in specs.iter().enumerate() {
+        if is_single(spec.kind) && specs[..index].iter().any(|other| other.kind == spec.kind) {
+            return Err(format!("There can be only one subnet of kind {:?}", spec.kind));
+        }
+    }
+    Ok(())
+}
+
+/// Subnets that charge nothing.
+fn is_system(kind: SubnetKind) -> bool {
+    matches!(kind, SubnetKind::Nns | SubnetKind::InternetIdentity | SubnetKind::Bitcoin | SubnetKind::System)
+}
+
+fn node_count(kind: SubnetKind) -> u32 {
+    match kind {
+        SubnetKind::Nns => 40,
+        SubnetKind::Fiduciary | SubnetKind::Sns | SubnetKind::InternetIdentity | SubnetKind::TestThresholdKeys => 34,
+        _ => 13,
+    }
+}
+
+/// Ranges that subnets of the real network have, beside the one in which ids are given out.
+fn named_ranges(kind: SubnetKind) -> Vec<(u64, u64)> {
+    match kind {
+        SubnetKind::Nns => vec![(0, 6), (8, 0xf_ffff)],
+        SubnetKind::InternetIdentity => vec![(7, 7), (0x210_0000, 0x21f_ffff)],
+        SubnetKind::Sns => vec![(0x200_0000, 0x20f_ffff)],
+        SubnetKind::Fiduciary => vec![(0x230_0000, 0x23f_ffff)],
+        SubnetKind::Bitcoin => vec![(0x1a0_0000, 0x1af_ffff)],
+        _ => Vec::new(),
+    }
+}
+
+impl SubnetState {
+    /// Makes a subnet without canisters.
+    fn new(config: SubnetConfig, time_nanos: u64, chance: Chance) -> Self {
+        Self {
+            next_canister: config.allocation.0,
+            config: Arc::new(config),
+            time_nanos,
+            round: 0,
+            canisters: BTreeMap::new(),
+            ledger: Ledger::default(),
+            chance,
+            events: Vec::new(),
+            management: Default::default(),
+            pending_ingress: Default::default(),
+            delayed: Vec::new(),
+            ingress_history: BTreeMap::new(),
+            loopback: Default::default(),
+            outgoing: Default::default(),
+            incoming: Default::default(),
+            totals: Totals::default(),
+            certificate_cache: Default::default(),
+            compiled: Default::default(),
+        }
+    }
+}
+
+impl Canister {
+    /// Panics if callbacks, contexts and counts disagree.
+    fn check_invariants(&self) {
+        let mut outstanding = BTreeMap::new();
+        let mut open = BTreeMap::new();
+        for callback in self.callbacks.values() {
+            *outstanding.entry(callback.callee).or_insert(0) += 1;
+            *open.entry(callback.context).or_insert(0) += 1;
+        }
+        assert_eq!(outstanding, *self.outstanding, "outstanding calls of {} are counted right", self.id);
+        for (id, context) in &self.contexts {
+            let callbacks = open.remove(id).unwrap_or(0);
+            assert_eq!(context.open_callbacks, callbacks, "context {id:?} of {} counts its callbacks", self.id);
+        }
+        assert!(open.is_empty(), "callbacks of {} have contexts", self.id);
     }
 }

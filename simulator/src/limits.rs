@@ -26,3 +26,10 @@ pub const BEST_EFFORT_TIMEOUT_SECONDS_MAX: u32 = 300;
 pub const QUEUE_SLOTS: usize = 500;
 /// Instructions of any message on a subnet with the benchmarking profile.
 pub const BENCHMARKING_INSTRUCTIONS_MAX: u64 = 99_999_999_999_999;
+/// Callbacks that a canister can always open, and that a subnet has for the rest.
+pub const CALLBACKS_PER_CANISTER: usize = 50;
+pub const CALLBACKS_PER_SUBNET: usize = 1_000_000;
+/// Bytes of a subnet for messages of guaranteed response.
+pub const GUARANTEED_BYTES_PER_SUBNET: u64 = 15 * GIB;
+/// Bytes of a whole ingress message.
+pub const INGRESS_BYTES_MAX: u64 = 2 * MIB;

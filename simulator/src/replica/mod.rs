@@ -1,6 +1,11 @@
 //! What a subnet does between messages: canisters, queues, call contexts, scheduler.
 
+pub mod certification;
+mod delivery;
 pub mod execution;
-pub mod lifecycle;
+pub mod ingress;
+mod lifecycle;
 pub mod management;
+mod query;
+mod round;
 pub mod state;

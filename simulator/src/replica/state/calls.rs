@@ -42,6 +42,13 @@ pub struct Callback {
     pub prepaid_callback: u128,
     /// Seconds; None for guaranteed response.
     pub deadline_seconds: Option<u64>,
-    /// A reject 6 is queued already; a late response only credits its refund.
-    pub expired: bool,
+    /// A response is in the input queue; another one, late, only credits its refund.
+    pub answered: bool,
+}
+
+impl CallContext {
+    /// The answer goes to a canister that waits without deadline.
+    pub fn owes_guaranteed_response(&self) -> bool {
+        !self.answered && matches!(self.origin, CallOrigin::Canister { deadline_seconds: None, .. })
+    }
 }

@@ -145,9 +145,10 @@ pub struct Canister {
     pub long_execution: Option<Box<LongExecution>>,
     /// Time up to which storage and compute are paid.
     pub charged_until_nanos: u64,
-    /// What the scheduler gives next (a rotation of task kinds and messages), and its priority.
-    pub turn: u8,
+    /// Last round in which the canister had its turn; those who waited longest come first.
     pub last_round: u64,
+    /// Of the last message, kept while settings stay as they are.
+    pub identity: Option<Arc<crate::wasm::system::Identity>>,
 }
 
 /// Work that no message asks for.
@@ -161,6 +162,8 @@ pub enum Task {
 /// A message that runs in slices: run again in its last round, from the same surroundings.
 pub struct LongExecution {
     pub rounds_left: u64,
+    /// In which it had its last slice.
+    pub last_round: u64,
     /// Prepared when it began.
     pub prepared: crate::replica::execution::Prepared,
 }
@@ -196,8 +199,8 @@ impl Canister {
             tasks: VecDeque::new(),
             long_execution: None,
             charged_until_nanos: now_nanos,
-            turn: 0,
             last_round: 0,
+            identity: None,
         }
     }
 
@@ -230,6 +233,28 @@ impl Canister {
     /// Bytes for which the canister pays: the allocation, or more if it uses more.
     pub fn charged_bytes(&self) -> u64 {
         self.memory_bytes().max(self.settings.memory_allocation_bytes)
+    }
+
+    /// Bytes reserved for responses: of own guaranteed calls, and to guaranteed calls of others.
+    pub fn guaranteed_bytes(&self) -> u64 {
+        let sent = self.callbacks.values().filter(|callback| callback.deadline_seconds.is_none()).count();
+        let received = self.contexts.values().filter(|context| context.owes_guaranteed_response()).count();
+        (sent + received) as u64 * crate::limits::REPLY_BYTES_MAX
+    }
+
+    /// Counts a new callback to `callee`.
+    pub fn add_outstanding(&mut self, callee: Principal) {
+        *Arc::make_mut(&mut self.outstanding).entry(callee).or_insert(0) += 1;
+    }
+
+    /// Counts a callback to `callee` as gone.
+    pub fn remove_outstanding(&mut self, callee: &Principal) {
+        let outstanding = Arc::make_mut(&mut self.outstanding);
+        let count = outstanding.get_mut(callee).expect("each callback was counted");
+        *count -= 1;
+        if *count == 0 {
+            outstanding.remove(callee);
+        }
     }
 
     /// No open call in either direction and nothing queued to or from it.

@@ -80,8 +80,15 @@ pub struct Response {
 /// Whom to answer.
 #[derive(Clone, Debug)]
 pub enum CallOrigin {
-    Ingress { sender: Principal, id: MessageId },
-    Canister { caller: Principal, callback: CallbackId, deadline_seconds: Option<u64> },
+    Ingress {
+        sender: Principal,
+        id: MessageId,
+    },
+    Canister {
+        caller: Principal,
+        callback: CallbackId,
+        deadline_seconds: Option<u64>,
+    },
     /// Heartbeat, timer, low-memory hook: nobody.
     System,
 }

@@ -7,9 +7,10 @@ use candid::Principal;
 
 use crate::chance::Chance;
 use crate::cycles::Fees;
-use crate::event_log::EventLog;
+use crate::event_log::Event;
 use crate::limits::*;
-use crate::replica::state::{Canister, IngressStatus, Ledger, ManagementCall, MessageId, Request, Response};
+use crate::replica::certification::{CertifiedTree, Delegation, Signer};
+use crate::replica::state::{Canister, Ingress, IngressStatus, Ledger, ManagementCall, MessageId, Request, Response};
 
 /// Kinds of subnets as PocketIC names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +71,11 @@ pub struct SubnetConfig {
     /// DER form, of this subnet and of the root subnet.
     pub public_key: Arc<Vec<u8>>,
     pub root_key: Arc<Vec<u8>>,
+    pub signer: Arc<Signer>,
+    /// None on the root subnet.
+    pub delegation: Option<Arc<Delegation>>,
+    /// First and last number of all ranges of the network, with their subnets, and all subnet ids.
+    pub routes: Arc<Routes>,
     /// Bytes of memory for all canisters, and from where on cycles are reserved for growth.
     pub memory_bytes_max: u64,
     pub reservation_threshold_bytes: u64,
@@ -84,9 +90,14 @@ pub struct SubnetState {
     pub next_canister: u64,
     pub ledger: Ledger,
     pub chance: Chance,
-    pub events: EventLog,
+    /// Since the instance last collected them.
+    pub events: Vec<Event>,
     /// Calls to the management canister, in order of arrival; those of canisters arrive through the loopback stream.
     pub management: VecDeque<ManagementCall>,
+    /// Accepted, not yet in a block.
+    pub pending_ingress: VecDeque<Ingress>,
+    /// Requests that a fault holds back, with the time of their release.
+    pub delayed: Vec<(u64, Request)>,
     pub ingress_history: BTreeMap<MessageId, IngressRecord>,
     /// Responses to canisters of this subnet that the next round delivers (from the management canister).
     pub loopback: VecDeque<StreamMessage>,
@@ -94,6 +105,10 @@ pub struct SubnetState {
     pub outgoing: VecDeque<StreamMessage>,
     /// Messages from other subnets for the next round.
     pub incoming: VecDeque<StreamMessage>,
+    /// Sums over canisters, kept up to date by `refresh_totals` and after each message.
+    pub totals: Totals,
+    /// Of this round, so that certificates are made once per state.
+    pub certificate_cache: std::cell::RefCell<Option<CertifiedTree>>,
     /// Hashes of modules that were compiled here already.
     pub compiled: std::collections::BTreeSet<[u8; 32]>,
 }
@@ -123,4 +138,50 @@ pub struct Surroundings {
     /// Cycles to reserve per MiB grown; 0 below the threshold.
     pub reserve_per_mib_cycles: u128,
     pub callbacks_left: usize,
+}
+
+/// Sums over all canisters of a subnet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub memory_bytes: u64,
+    pub callbacks: usize,
+    /// Reserved for guaranteed responses.
+    pub guaranteed_bytes: u64,
+}
+
+/// Which subnet holds which canister ids.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    /// By last number: first number and subnet.
+    pub ranges: BTreeMap<u64, (u64, Principal)>,
+    pub subnets: Vec<Principal>,
+}
+
+impl Routes {
+    /// Returns the subnet responsible for a canister id, or the subnet itself for a subnet id.
+    pub fn subnet_of(&self, id: &Principal) -> Option<Principal> {
+        if self.subnets.contains(id) {
+            return Some(*id);
+        }
+        let number = canister_number(id)?;
+        let (_, (first, subnet)) = self.ranges.range(number..).next()?;
+        (*first <= number).then_some(*subnet)
+    }
+}
+
+/// Bytes after the number in a canister id.
+const CANISTER_ID_TAIL: [u8; 2] = [1, 1];
+
+/// Returns the canister id of a number.
+pub fn canister_id(number: u64) -> Principal {
+    let mut bytes = [0; 10];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    bytes[8..].copy_from_slice(&CANISTER_ID_TAIL);
+    Principal::from_slice(&bytes)
+}
+
+/// Returns the number of a canister id, None for other principals.
+pub fn canister_number(id: &Principal) -> Option<u64> {
+    let (number, tail) = id.as_slice().split_at_checked(8)?;
+    (tail == CANISTER_ID_TAIL).then(|| u64::from_be_bytes(number.try_into().expect("split at 8")))
 }

@@ -1,0 +1,313 @@
+//! One round of a subnet: time-outs, induction, scheduling, routing (`ic-facts.md` 3.1 and 3.2).
+
+use candid::Principal;
+
+use crate::chance::{Chance, Fault, Point};
+use crate::event_log::{Event, EventKind, short_hash};
+use crate::limits::*;
+use crate::replica::execution::{self, Effects, Incoming, Prepared};
+use crate::replica::management;
+use crate::replica::state::*;
+use crate::wasm::system::ExecutionFaults;
+
+/// Threads among which the canisters of an iteration are spread.
+const THREADS: usize = 4;
+/// New messages start on a thread until it used this many instructions.
+const THREAD_INSTRUCTIONS_MAX: i64 = 2_000_000_001;
+/// Management calls start until they used this many.
+const MANAGEMENT_INSTRUCTIONS_MAX: i64 = 437_500_000;
+const MESSAGE_OVERHEAD_INSTRUCTIONS: i64 = 2_000_000;
+const CANISTER_OVERHEAD_INSTRUCTIONS: i64 = 8_000_000;
+/// Per existing canister and iteration.
+const FINALIZATION_INSTRUCTIONS: i64 = 12_000;
+/// A round ends when an iteration wrote more than this.
+const ITERATION_HEAP_DELTA_BYTES_MAX: u64 = 200_000_000;
+/// By how much a canister's heap delta debit decays in a round; above it the canister waits.
+const HEAP_DELTA_BYTES_PER_ROUND: u64 = 75 * MIB;
+/// By how much a canister's debit of install_code instructions decays in a round.
+const INSTALL_INSTRUCTIONS_PER_ROUND: u64 = 2_000_000_000;
+/// More iterations than any budget allows, but for the benchmarking profile.
+const ITERATIONS_MAX: usize = 10_000;
+
+/// What one iteration used.
+#[derive(Default)]
+struct Usage {
+    instructions: i64,
+    heap_delta_bytes: u64,
+    messages: u64,
+}
+
+impl SubnetState {
+    /// Runs one round at `time_nanos`.
+    pub fn execute_round(&mut self, time_nanos: u64) {
+        debug_assert!(time_nanos >= self.time_nanos, "time never goes back");
+        self.time_nanos = time_nanos;
+        self.round += 1;
+        self.time_out();
+        self.induct();
+        self.refresh_totals();
+        self.schedule();
+        management::settle_stopping(self);
+        self.charge_storage();
+        self.prune_history();
+        self.route();
+        for canister in self.canisters.values_mut() {
+            let debit = &mut canister.heap_delta_debit_bytes;
+            *debit = debit.saturating_sub(HEAP_DELTA_BYTES_PER_ROUND);
+            let debit = &mut canister.install_debit_instructions;
+            *debit = debit.saturating_sub(INSTALL_INSTRUCTIONS_PER_ROUND);
+        }
+        self.certificate_cache.replace(None);
+    }
+
+    fn schedule(&mut self) {
+        let mut budget = match self.config.limits.slice {
+            BENCHMARKING_INSTRUCTIONS_MAX => BENCHMARKING_INSTRUCTIONS_MAX as i64,
+            _ => THREAD_INSTRUCTIONS_MAX,
+        };
+        let mut management_budget = MANAGEMENT_INSTRUCTIONS_MAX;
+        for iteration in 0..ITERATIONS_MAX {
+            let managed = self.run_management(&mut management_budget);
+            if iteration == 0 {
+                self.enqueue_tasks();
+            }
+            let used = self.run_iteration(budget);
+            budget -= used.instructions + FINALIZATION_INSTRUCTIONS * self.canisters.len() as i64;
+            self.induct_local();
+            let idle = !managed && used.messages == 0;
+            if idle || budget <= 0 || used.heap_delta_bytes > ITERATION_HEAP_DELTA_BYTES_MAX {
+                break;
+            }
+        }
+        let round = self.round;
+        for canister in self.canisters.values_mut() {
+            if !canister.queues.has_input() {
+                canister.last_round = round;
+            }
+        }
+    }
+
+    /// Executes calls to the management canister. Returns whether there was any.
+    fn run_management(&mut self, budget: &mut i64) -> bool {
+        let mut postponed = Vec::new();
+        let mut any = false;
+        while *budget > 0 {
+            let Some(call) = self.management.pop_front() else { break };
+            self.refresh_totals();
+            match management::execute(self, &call) {
+                ManagementOutcome::Answered { result, refund, instructions } => {
+                    any = true;
+                    *budget -= instructions as i64 + MESSAGE_OVERHEAD_INSTRUCTIONS;
+                    self.events.push(Event {
+                        sequence: 0,
+                        time_nanos: self.time_nanos,
+                        subnet: self.config.id,
+                        kind: EventKind::Management,
+                        canister: Principal::management_canister(),
+                        method: call.method.clone(),
+                        argument_hash: short_hash(&call.payload),
+                        answer_hash: match &result {
+                            Ok(data) => short_hash(data),
+                            Err(error) => short_hash(error.message.as_bytes()),
+                        },
+                        instructions,
+                        balance: 0,
+                        state_hash: 0,
+                    });
+                    self.answer_management(&call, result, refund);
+                }
+                ManagementOutcome::Later => any = true,
+                ManagementOutcome::NextRound => postponed.push(call),
+            }
+        }
+        self.management.extend(postponed);
+        self.refresh_totals();
+        self.certificate_cache.replace(None);
+        any
+    }
+
+    /// Puts due timers and heartbeats into their canisters' task queues.
+    fn enqueue_tasks(&mut self) {
+        for canister in self.canisters.values_mut() {
+            let Some(code) = canister.code.as_ref().filter(|_| matches!(canister.status, Status::Running)) else {
+                continue;
+            };
+            let mut add = |task: Task| {
+                if !canister.tasks.contains(&task) {
+                    canister.tasks.push_back(task);
+                }
+            };
+            let due = canister.global_timer_nanos.is_some_and(|timer| timer <= self.time_nanos);
+            if due && code.module.exports("canister_global_timer") && !self.chance.fires(Fault::TimerLate) {
+                add(Task::GlobalTimer);
+            }
+            if code.module.exports("canister_heartbeat") {
+                add(Task::Heartbeat);
+            }
+        }
+    }
+
+    /// Runs the canisters that have something to do, spread over threads.
+    fn run_iteration(&mut self, budget: i64) -> Usage {
+        let mut active: Vec<(u64, Principal)> = self
+            .canisters
+            .values()
+            .filter(|canister| canister.has_work(self.round))
+            .filter(|canister| canister.heap_delta_debit_bytes < HEAP_DELTA_BYTES_PER_ROUND)
+            .map(|canister| (canister.last_round, canister.id))
+            .collect();
+        active.sort();
+        self.chance.permute(Point::CanisterOrder, &mut active);
+        let mut total = Usage::default();
+        for thread in 0..THREADS {
+            let mut used = Usage::default();
+            for (_, id) in active.iter().skip(thread).step_by(THREADS) {
+                if used.instructions >= budget {
+                    break;
+                }
+                self.run_canister(*id, budget, &mut used);
+                used.instructions += CANISTER_OVERHEAD_INSTRUCTIONS;
+            }
+            total.instructions = total.instructions.max(used.instructions);
+            total.heap_delta_bytes += used.heap_delta_bytes;
+            total.messages += used.messages;
+        }
+        total
+    }
+
+    /// Runs one canister until it has nothing to do or the budget is spent.
+    fn run_canister(&mut self, id: Principal, budget: i64, used: &mut Usage) {
+        // In the shuffled schedule a canister may stop early and go on in a later iteration.
+        let messages_max = match self.chance.choose(Point::MessagesPerRound, 4) {
+            0 => u64::MAX,
+            n => n as u64,
+        };
+        let mut messages = 0;
+        while used.instructions < budget && messages < messages_max {
+            let surroundings = self.surroundings();
+            let canister = self.canisters.get_mut(&id).expect("active canisters exist");
+            if canister.heap_delta_debit_bytes >= HEAP_DELTA_BYTES_PER_ROUND {
+                break;
+            }
+            let before = canister.totals();
+            let mut effects = Effects::default();
+            if !step(canister, &surroundings, self.round, &mut self.chance, &mut effects) {
+                break;
+            }
+            let after = canister.totals();
+            self.totals.replace(&before, &after);
+            messages += 1;
+            used.messages += 1;
+            used.instructions += effects.instructions as i64 + MESSAGE_OVERHEAD_INSTRUCTIONS;
+            used.heap_delta_bytes += effects.heap_delta_bytes;
+            self.apply_effects(id, effects);
+        }
+    }
+}
+
+impl Canister {
+    fn has_work(&self, round: u64) -> bool {
+        match &self.long_execution {
+            Some(long) => long.last_round < round,
+            None => !self.tasks.is_empty() || self.queues.has_input(),
+        }
+    }
+}
+
+/// Executes the next thing that a canister has to do. Returns false if there is none.
+fn step(
+    canister: &mut Canister,
+    surroundings: &Surroundings,
+    round: u64,
+    chance: &mut Chance,
+    effects: &mut Effects,
+) -> bool {
+    if let Some(mut long) = canister.long_execution.take() {
+        if long.last_round == round {
+            canister.long_execution = Some(long);
+            return false;
+        }
+        long.last_round = round;
+        long.rounds_left -= 1;
+        if long.rounds_left > 0 {
+            effects.instructions += surroundings.config.limits.slice;
+            canister.long_execution = Some(long);
+        } else {
+            canister.account.held -= long.prepared.prepaid;
+            execution::run(canister, surroundings, long.prepared, true, effects);
+        }
+        return true;
+    }
+    let prepared = if let Some(task) = canister.tasks.pop_front() {
+        execution::prepare_task(canister, surroundings, task)
+    } else {
+        match canister.queues.pop(chance) {
+            None => return false,
+            Some(Input::Response(response)) => execution::prepare_response(canister, surroundings, response, effects),
+            Some(Input::Ingress(ingress)) => {
+                let call = Incoming {
+                    origin: CallOrigin::Ingress { sender: ingress.sender, id: ingress.id },
+                    caller: ingress.sender,
+                    method: ingress.method,
+                    payload: ingress.payload,
+                    cycles: 0,
+                };
+                prepare(canister, surroundings, call, effects)
+            }
+            Some(Input::Request(request)) => {
+                let call = Incoming {
+                    origin: CallOrigin::Canister {
+                        caller: request.sender,
+                        callback: request.callback,
+                        deadline_seconds: request.deadline_seconds,
+                    },
+                    caller: request.sender,
+                    method: request.method,
+                    payload: request.payload,
+                    cycles: request.cycles,
+                };
+                prepare(canister, surroundings, call, effects)
+            }
+        }
+    };
+    if let Some(mut prepared) = prepared {
+        inject(&mut prepared, chance);
+        execution::run(canister, surroundings, prepared, false, effects);
+        if let Some(long) = &mut canister.long_execution {
+            long.last_round = round;
+        }
+    }
+    true
+}
+
+fn prepare(
+    canister: &mut Canister,
+    surroundings: &Surroundings,
+    call: Incoming,
+    effects: &mut Effects,
+) -> Option<Prepared> {
+    match execution::prepare_call(canister, surroundings, call) {
+        Ok(prepared) => Some(prepared),
+        Err((outcome, call)) => {
+            canister.answer(&call.origin, outcome, call.cycles, effects);
+            None
+        }
+    }
+}
+
+/// Draws the faults of one execution.
+fn inject(prepared: &mut Prepared, chance: &mut Chance) {
+    /// Among the first so many calls of a message one fails.
+    const CALLS_CONSIDERED: u64 = 8;
+    let system = &mut prepared.system;
+    system.faults = ExecutionFaults {
+        fail_call_perform: chance
+            .fires(Fault::CallPerformFails)
+            .then(|| chance.below(Point::Fault, CALLS_CONSIDERED) as u32),
+        fail_stable_grow: chance.fires(Fault::StableGrowFails),
+        trap_stable_grow: chance.fires(Fault::StableGrowTraps),
+    };
+    if chance.fires(Fault::OutOfInstructions) {
+        system.instructions_max = chance.below(Point::Fault, system.instructions_max);
+    }
+}
