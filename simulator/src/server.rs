@@ -8,6 +8,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 use std::{error, fmt};
 
+use axum::serve::ListenerExt;
 use tokio::runtime::Runtime;
 
 use crate::chance::Schedule;
@@ -107,6 +108,8 @@ impl Server {
             tokio::net::TcpListener::from_std(listener).map_err(no_listener)?
         };
         let routes = router(app.clone());
+        // Small answers must not wait for the acknowledgement of what was sent before. A failure costs time only.
+        let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
         runtime.spawn(async move { axum::serve(listener, routes).await });
         let (ending, ended) = mpsc::channel();
         runtime.spawn(end(options.idle_ttl, options.hard_ttl, app.activity.clone(), ending));

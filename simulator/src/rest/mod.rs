@@ -35,6 +35,8 @@ pub mod host;
 pub mod instances;
 pub mod operations;
 pub mod progress;
+#[cfg(test)]
+mod tests;
 pub mod top;
 pub mod wire;
 
