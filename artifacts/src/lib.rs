@@ -1,1 +1,31 @@
-//! (to be written)
+//! The Wasm of router and shard, built together with this crate and ready to install (compressed).
+//!
+//! The router carries the shard's module and installs it by itself, so a deployment needs [`ROUTER_WASM`] only. Both
+//! carry their Candid file and version as public custom sections. Equal sources give equal bytes, wherever they lie.
+
+/// The router's module.
+pub const ROUTER_WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/router.wasm.gz"));
+
+/// The shard's module: what the router installs.
+pub const SHARD_WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/shard.wasm.gz"));
+
+/// SHA-256 of [`ROUTER_WASM`] in hexadecimal: the platform's module hash of a router.
+pub const ROUTER_SHA256: &str = env!("CANOPY_BUILT_ROUTER_SHA256");
+
+/// SHA-256 of [`SHARD_WASM`] in hexadecimal: the platform's module hash of a shard.
+pub const SHARD_SHA256: &str = env!("CANOPY_BUILT_SHARD_SHA256");
+
+/// Largest module that one message can install, in bytes, with room for the other arguments.
+pub const MODULE_BYTES_MAX: usize = 2 * 1024 * 1024 - 64 * 1024;
+
+const _: () = assert!(ROUTER_WASM.len() <= MODULE_BYTES_MAX, "the router would have to be installed in chunks");
+const _: () = assert!(SHARD_WASM.len() <= MODULE_BYTES_MAX, "the router would have to install shards in chunks");
+
+/// Finds a module by the name of its canister.
+pub fn module(name: &str) -> Option<&'static [u8]> {
+    match name {
+        "router" => Some(ROUTER_WASM),
+        "shard" => Some(SHARD_WASM),
+        _ => None,
+    }
+}

@@ -1,1 +1,21 @@
-//! (to be written)
+//! The router canister: knows which shard owns which part of the hash space, and sends every operation there.
+//!
+//! Start at [`service`], the methods. The middle is pure and takes what it needs as arguments: [`access`] (who may do
+//! what), [`configuration`] (what the router was installed with), [`routing`] (which shard), [`refusal`] (why not),
+//! [`journal`] (the stored machine that draws the secret and makes the shards, one step per message).
+//!
+//! [`calls`] alone calls shards and maps what the platform says about a call; [`runner`] alone performs the journal's
+//! steps, with the payloads of [`management`] and the code of [`shard_code`]. [`state`] draws the layout of stable
+//! memory.
+
+mod access;
+mod calls;
+mod configuration;
+mod journal;
+mod management;
+mod refusal;
+mod routing;
+pub mod runner;
+pub mod service;
+mod shard_code;
+mod state;

@@ -1,0 +1,136 @@
+//! Builds the shard, then the router with the shard inside, and leaves both as compressed Wasm in `OUT_DIR`.
+//!
+//! The same sources give the same bytes in every folder and on every machine with the same toolchain: dependencies are
+//! locked, paths are replaced in the compiler's output, nothing of the surrounding build's environment gets in, and
+//! the compression carries no time.
+
+use flate2::{Compression, GzBuilder};
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// What the canisters are made of; a change of anything else doesn't build them again.
+const SOURCES: [&str; 7] =
+    ["shard", "router", "types", "artifacts/build.rs", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"];
+
+/// Variables of the surrounding build that change what the compiler does.
+const LEAKING_PREFIXES: [&str; 4] = ["CARGO_", "RUST", "CANOPY_", "CLIPPY_"];
+
+/// Variables of these names that the nested build needs, because they say where the toolchain is.
+const KEPT: [&str; 5] = ["CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_NET_OFFLINE", "CARGO_HTTP_CAINFO"];
+
+fn main() {
+    let manifest = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
+    let root = manifest.parent().expect("the package lies in the workspace").to_path_buf();
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed={}", root.join(source).display());
+    }
+    let out = PathBuf::from(variable("OUT_DIR"));
+    ensure_target();
+
+    let shard = out.join("shard.wasm.gz");
+    let shard_hash = build(&root, &out, "shard", &shard, &[]);
+    let embedded = [("CANOPY_SHARD_WASM", shard.display().to_string()), ("CANOPY_SHARD_SHA256", shard_hash.clone())];
+    let router_hash = build(&root, &out, "router", &out.join("router.wasm.gz"), &embedded);
+    println!("cargo::rustc-env=CANOPY_BUILT_SHARD_SHA256={shard_hash}");
+    println!("cargo::rustc-env=CANOPY_BUILT_ROUTER_SHA256={router_hash}");
+}
+
+/// Builds one canister into `output` and tells its SHA-256 in hexadecimal.
+fn build(root: &Path, out: &Path, name: &str, output: &Path, variables: &[(&str, String)]) -> String {
+    let target_directory = out.join("canisters");
+    let mut command = Command::new(variable("CARGO"));
+    for (key, _) in env::vars_os() {
+        let text = key.to_string_lossy().into_owned();
+        if LEAKING_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) && !KEPT.contains(&text.as_str()) {
+            command.env_remove(&key);
+        }
+    }
+    command
+        .current_dir(root)
+        .args(["build", "--locked", "--quiet", "--profile", "canister", "--target", TARGET])
+        .args(["--package", &format!("canopy-{name}")])
+        .arg("--target-dir")
+        .arg(&target_directory)
+        .env("CARGO_ENCODED_RUSTFLAGS", remappings(root, out).join("\x1f"))
+        .envs(variables.iter().map(|(key, value)| (*key, value)));
+    let status = command.status().unwrap_or_else(|error| panic!("cargo can't be started: {error}"));
+    assert!(status.success(), "the {name} canister can't be built: {status}");
+
+    let built = target_directory.join(TARGET).join("canister").join(format!("canopy_{name}.wasm"));
+    let mut module = fs::read(&built).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+    let interface = root.join(name).join(format!("{name}.did"));
+    let interface = fs::read(&interface).unwrap_or_else(|error| panic!("{}: {error}", interface.display()));
+    append_custom_section(&mut module, "icp:public candid:service", &interface);
+    append_custom_section(&mut module, "icp:public canopy:version", variable("CARGO_PKG_VERSION").as_bytes());
+    let compressed = compress(&module);
+    fs::write(output, &compressed).unwrap_or_else(|error| panic!("{}: {error}", output.display()));
+    Sha256::digest(&compressed).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Replaces every path that differs between machines.
+fn remappings(root: &Path, out: &Path) -> Vec<String> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let sysroot = output(Command::new(variable("RUSTC")).args(["--print", "sysroot"]));
+    let replaced = [
+        // Later ones win, so what lies inside something else comes after it.
+        Some((root.to_path_buf(), "/canopy")),
+        Some((out.to_path_buf(), "/out")),
+        home.map(|home| (home, "/cargo")),
+        Some((PathBuf::from(sysroot.trim()), "/rust")),
+    ];
+    let flag = |(path, name): (PathBuf, &str)| format!("--remap-path-prefix={}={name}", path.display());
+    replaced.into_iter().flatten().map(flag).collect()
+}
+
+/// Adds the Wasm target to the toolchain if it lacks it.
+fn ensure_target() {
+    let libraries = output(Command::new(variable("RUSTC")).args(["--print", "target-libdir", "--target", TARGET]));
+    if Path::new(libraries.trim()).is_dir() {
+        return;
+    }
+    let added = Command::new("rustup").args(["target", "add", TARGET]).status();
+    assert!(
+        added.is_ok_and(|status| status.success()),
+        "the toolchain has no {TARGET}: run `rustup target add {TARGET}`"
+    );
+}
+
+fn append_custom_section(module: &mut Vec<u8>, name: &str, content: &[u8]) {
+    let mut section = Vec::new();
+    write_leb128(&mut section, name.len());
+    section.extend_from_slice(name.as_bytes());
+    section.extend_from_slice(content);
+    module.push(0);
+    write_leb128(module, section.len());
+    module.extend_from_slice(&section);
+}
+
+fn write_leb128(bytes: &mut Vec<u8>, number: usize) {
+    let mut rest = u32::try_from(number).expect("a Wasm section is shorter than 4 GiB");
+    while rest >= 0x80 {
+        bytes.push((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    bytes.push(rest as u8);
+}
+
+/// Compresses without a time, a name or an operating system.
+fn compress(module: &[u8]) -> Vec<u8> {
+    let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
+    encoder.write_all(module).and_then(|()| encoder.finish()).expect("writing to memory succeeds")
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("the compiler prints UTF-8")
+}
+
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|error| panic!("cargo sets {name}: {error}"))
+}

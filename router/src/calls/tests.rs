@@ -1,0 +1,49 @@
+use super::*;
+use ic_cdk::call::{CallPerformFailed, CallRejected, InsufficientLiquidCycleBalance};
+
+const SHARD: Principal = Principal::management_canister();
+
+fn rejected(code: u32, message: &str) -> Refusal {
+    classify(SHARD, &CallRejected::with_rejection(code, message.to_string()).into())
+}
+
+#[test]
+fn stopped_deleted_and_trapped_shards_have_done_nothing() {
+    for (code, message) in [(1, "fatal"), (3, "Canister x not found"), (5, "IC0508: Canister x is stopped")] {
+        let unavailable = Refusal::ShardUnavailable { shard: SHARD, reject_code: code, message: message.to_string() };
+        assert_eq!(rejected(code, message), unavailable);
+    }
+}
+
+#[test]
+fn full_queue_is_busy_but_a_shard_without_cycles_is_unavailable() {
+    assert!(matches!(rejected(2, "Canister x input queue is full"), Refusal::Busy { .. }));
+    assert!(matches!(rejected(2, "IC0207: Canister x is out of cycles"), Refusal::ShardUnavailable { .. }));
+}
+
+#[test]
+fn lost_answers_uninstallation_and_codes_to_come_are_unknown() {
+    for code in [4, 6, 7, 99] {
+        assert!(matches!(rejected(code, "?"), Refusal::Unknown { reject_code, .. } if reject_code == code));
+    }
+}
+
+#[test]
+fn calls_that_were_not_sent_are_busy() {
+    let short = InsufficientLiquidCycleBalance { available: 1, required: 2 };
+    assert!(matches!(classify(SHARD, &short.into()), Refusal::Busy { reason: BusyReason::RouterCycles { .. }, .. }));
+    assert!(matches!(
+        classify(SHARD, &CallPerformFailed.into()),
+        Refusal::Busy { reason: BusyReason::Platform { .. }, .. }
+    ));
+}
+
+#[test]
+fn only_a_call_that_was_given_back_is_sent_again() {
+    let given_back =
+        |code, message: &str| was_given_back(&CallRejected::with_rejection(code, message.to_string()).into());
+    assert!(given_back(2, "queue full"));
+    assert!(!given_back(2, "IC0207: Canister x is out of cycles"));
+    assert!([1, 3, 4, 5, 6].into_iter().all(|code| !given_back(code, "")));
+    assert!(!was_given_back(&CallPerformFailed.into()));
+}

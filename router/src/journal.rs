@@ -1,0 +1,464 @@
+//! The stored machine that makes a router ready: it draws the secret, then creates, installs and checks each shard.
+//!
+//! ```text
+//!   secret      DrawSecret (6 answers of 32 bytes)
+//!   each shard  Planned -CreateShard-> Created -InstallShard-> Installed -VerifyShard-> Open
+//!                                         ^ InspectShard, when nobody knows what the canister contains
+//! ```
+//!
+//! One message does one thing. [`Journal::advance`] decides on a step and notes that its call is open; the message that
+//! stores this also sends the call, so a trap takes both back. The callback stores the raw answer
+//! ([`Journal::record_answer`]) and nothing else; a later message understands it. What was being done is thus in stable
+//! memory at every moment, and a call whose answer is lost (a callback that trapped, an upgrade) is noticed: its number
+//! is not the one that is open. Every step but one may then be done again, because installing fails on a canister that
+//! has code. Creating may not: the canister may exist. That is an alarm, for an administrator to settle.
+
+use candid::{CandidType, Principal};
+use canopy_types::api::{Resolution, ResolveAlarmError};
+use canopy_types::limits::{SECRET_BYTES, bounded_reason};
+use canopy_types::shard::{ShardInfo, ShardInfoResult};
+use canopy_types::status::{Alarm, JournalStatus, ShardStage, ShardStatus, Step};
+use canopy_types::{Epoch, HashRange, HashSecret, Route, RoutingTable, ShardIndex, codec};
+use serde::Deserialize;
+use serde_bytes::ByteBuf;
+
+use crate::management;
+
+#[cfg(test)]
+mod tests;
+
+/// Attempts of one step, one after the other, before it is an alarm. With the waits below: about 17 minutes.
+pub const ATTEMPTS_MAX: u32 = 10;
+
+/// First wait after a failure, doubled with each: 1 s.
+const RETRY_FIRST_NANOSECONDS: u64 = 1_000_000_000;
+
+/// Longest wait between attempts: 5 minutes.
+const RETRY_LAST_NANOSECONDS: u64 = 300_000_000_000;
+
+/// Wait before cycles are looked at again: 1 minute.
+pub const CYCLES_RETRY_NANOSECONDS: u64 = 60_000_000_000;
+
+/// Longest answer that is kept, in bytes. The longest that is expected, of `canister_status`, has about 1 KiB.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of an unreadable answer that its alarm shows.
+const ANSWER_SHOWN_BYTES_MAX: usize = 64;
+
+/// A shard, from plan to service.
+#[derive(CandidType, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ShardEntry {
+    pub index: ShardIndex,
+    pub range: HashRange,
+    pub epoch: Epoch,
+    pub canister: Option<Principal>,
+    pub stage: ShardStage,
+    /// Whether an installation may or may not have happened, so that the canister must be inspected first.
+    pub contents_unknown: bool,
+}
+
+/// How a call ended.
+#[derive(CandidType, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Reply(ByteBuf),
+    Reject { code: u32, message: String },
+    NotSent { reason: String },
+}
+
+/// A call that was sent, and its answer once there is one.
+#[derive(CandidType, Deserialize, Clone, Debug, PartialEq, Eq)]
+struct Pending {
+    call: u64,
+    step: Step,
+    asked_at: u64,
+    answer: Option<Answer>,
+}
+
+/// Cycles that the next step lacks.
+#[derive(CandidType, Deserialize, Clone, Debug, PartialEq, Eq)]
+struct Shortage {
+    available: u128,
+    required: u128,
+}
+
+/// The machine. Stored whole, as Candid; new fields are optional.
+#[derive(CandidType, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    secret: ByteBuf,
+    shards: Vec<ShardEntry>,
+    next_call: u64,
+    pending: Option<Pending>,
+    failed_attempts: u32,
+    retry_at: Option<u64>,
+    last_failure: Option<String>,
+    alarm: Option<Alarm>,
+    shortage: Option<Shortage>,
+}
+
+/// What the machine must know of the world.
+pub struct Circumstances {
+    /// Time, in nanoseconds.
+    pub now: u64,
+    /// Number of the call of this journal that is open now; `None` after its answer came, and after an upgrade.
+    pub open_call: Option<u64>,
+    /// Cycles that the router can spend.
+    pub available_cycles: u128,
+    /// Cycles that creating a shard needs, its own and the reserve included.
+    pub creation_cycles: u128,
+    /// Cycles that any other step needs.
+    pub step_cycles: u128,
+    /// This canister.
+    pub router: Principal,
+    /// Hash of the module that is installed on shards.
+    pub shard_module_hash: [u8; 32],
+}
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send the call of this step under this number, in this message.
+    Send { call: u64, step: Step },
+    /// Come again in the next message.
+    Continue,
+    /// Come again at this time (nanoseconds).
+    WakeAt(u64),
+    /// Wait for the answer of the open call.
+    AwaitAnswer,
+    /// Nothing is left to do, or an alarm stands in the way.
+    Rest,
+}
+
+impl Journal {
+    /// Plans a router with this many shards of equal ranges.
+    pub fn new(shard_count: u32) -> Self {
+        let entry = |index| ShardEntry {
+            index: ShardIndex(index),
+            range: HashRange::FULL.part(index, shard_count).expect("there are more hashes than shards"),
+            epoch: Epoch::FIRST,
+            canister: None,
+            stage: ShardStage::Planned,
+            contents_unknown: false,
+        };
+        Self {
+            secret: ByteBuf::new(),
+            shards: (0..shard_count).map(entry).collect(),
+            next_call: 1,
+            pending: None,
+            failed_attempts: 0,
+            retry_at: None,
+            last_failure: None,
+            alarm: None,
+            shortage: None,
+        }
+    }
+
+    /// Does what one message may do, and says what comes next.
+    pub fn advance(&mut self, circumstances: &Circumstances) -> Action {
+        if self.alarm.is_some() {
+            return Action::Rest;
+        }
+        if let Some(pending) = self.pending.take() {
+            return self.continue_pending(pending, circumstances);
+        }
+        let Some(step) = self.next_step() else { return Action::Rest };
+        if let Some(at) = self.retry_at.filter(|&at| at > circumstances.now) {
+            return Action::WakeAt(at);
+        }
+        let required = match step {
+            Step::CreateShard(_) => circumstances.creation_cycles,
+            _ => circumstances.step_cycles,
+        };
+        if circumstances.available_cycles < required {
+            let at = circumstances.now + CYCLES_RETRY_NANOSECONDS;
+            self.shortage = Some(Shortage { available: circumstances.available_cycles, required });
+            self.retry_at = Some(at);
+            return Action::WakeAt(at);
+        }
+        self.shortage = None;
+        self.retry_at = None;
+        let call = self.next_call;
+        self.next_call += 1;
+        self.pending = Some(Pending { call, step, asked_at: circumstances.now, answer: None });
+        Action::Send { call, step }
+    }
+
+    /// Stores how a call ended. An answer to another call than the one that is waited for is dropped.
+    pub fn record_answer(&mut self, call: u64, mut answer: Answer) {
+        match &mut answer {
+            Answer::Reply(bytes) => bytes.truncate(ANSWER_BYTES_MAX),
+            Answer::Reject { message, .. } | Answer::NotSent { reason: message } => *message = bounded_reason(message),
+        }
+        if let Some(pending) = self.pending.as_mut().filter(|pending| pending.call == call) {
+            pending.answer = Some(answer);
+        }
+    }
+
+    /// Settles an alarm as an administrator decided.
+    ///
+    /// # Errors
+    ///
+    /// Another alarm than the one that stands, or a canister that can't be adopted.
+    pub fn resolve(
+        &mut self,
+        shard: Option<ShardIndex>,
+        resolution: Resolution,
+        router: Principal,
+    ) -> Result<(), ResolveAlarmError> {
+        let alarm = self.alarm.clone().ok_or(ResolveAlarmError::NoSuchAlarm)?;
+        let alarmed = match &alarm {
+            Alarm::CreationAnswerLost { shard, .. }
+            | Alarm::CreationAnswerUnreadable { shard, .. }
+            | Alarm::ForeignCode { shard, .. } => Some(*shard),
+            Alarm::StepFailed { step, .. } => shard_of(*step),
+            Alarm::CyclesShort { .. } => None,
+        };
+        if alarmed != shard {
+            return Err(ResolveAlarmError::NoSuchAlarm);
+        }
+        match (alarm, resolution) {
+            (
+                Alarm::CreationAnswerLost { shard, .. } | Alarm::CreationAnswerUnreadable { shard, .. },
+                Resolution::Adopt { canister },
+            ) => {
+                self.check_unused(canister, router)?;
+                let entry = self.entry_mut(shard);
+                entry.canister = Some(canister);
+                entry.stage = ShardStage::Created;
+                entry.contents_unknown = true;
+            }
+            (_, Resolution::Adopt { .. }) => return Err(ResolveAlarmError::NothingToAdopt),
+            (Alarm::ForeignCode { shard, .. }, Resolution::TryAgain) => {
+                let entry = self.entry_mut(shard);
+                entry.stage = ShardStage::Created;
+                entry.contents_unknown = true;
+            }
+            (_, Resolution::TryAgain) => {}
+        }
+        self.alarm = None;
+        self.forget_failures();
+        Ok(())
+    }
+
+    /// Tells the secret, once all of it was drawn.
+    pub fn secret(&self) -> Option<HashSecret> {
+        HashSecret::from_slice(&self.secret)
+    }
+
+    /// Tells the routing table, once every shard is open.
+    pub fn routing_table(&self) -> Option<RoutingTable> {
+        let route = |entry: &ShardEntry| {
+            let shard = entry.canister.filter(|_| entry.stage == ShardStage::Open)?;
+            Some(Route { range: entry.range, shard, epoch: entry.epoch })
+        };
+        let table = RoutingTable { routes: self.shards.iter().map(route).collect::<Option<_>>()? };
+        table.check_invariants().expect("INVARIANT: the ranges of all shards cover the hash space once");
+        Some(table)
+    }
+
+    /// Finds a shard.
+    pub fn entry(&self, index: ShardIndex) -> &ShardEntry {
+        self.shards.get(index.0 as usize).expect("INVARIANT: steps and alarms name shards of the plan")
+    }
+
+    /// Reports how far every shard has come.
+    pub fn shard_status(&self) -> Vec<ShardStatus> {
+        let status = |entry: &ShardEntry| ShardStatus {
+            index: entry.index,
+            canister: entry.canister,
+            range: entry.range,
+            epoch: entry.epoch,
+            stage: entry.stage,
+        };
+        self.shards.iter().map(status).collect()
+    }
+
+    /// Reports what is being done.
+    pub fn status(&self) -> JournalStatus {
+        JournalStatus {
+            step: self.pending.as_ref().map(|pending| pending.step).or_else(|| self.next_step()),
+            waiting_for_answer: self.pending.as_ref().is_some_and(|pending| pending.answer.is_none()),
+            failed_attempts: self.failed_attempts,
+            retry_at_nanoseconds: self.retry_at,
+            last_failure: self.last_failure.clone(),
+        }
+    }
+
+    /// Reports what needs attention.
+    pub fn alarms(&self) -> Vec<Alarm> {
+        let shortage = self.shortage.as_ref().map(|shortage| Alarm::CyclesShort {
+            available: shortage.available.into(),
+            required: shortage.required.into(),
+        });
+        self.alarm.clone().into_iter().chain(shortage).collect()
+    }
+
+    /// Chooses the step that comes next; `None` when every shard is open.
+    fn next_step(&self) -> Option<Step> {
+        if self.secret.len() < SECRET_BYTES {
+            return Some(Step::DrawSecret);
+        }
+        let entry = self.shards.iter().find(|entry| entry.stage != ShardStage::Open)?;
+        Some(match entry.stage {
+            ShardStage::Planned => Step::CreateShard(entry.index),
+            ShardStage::Created if entry.contents_unknown => Step::InspectShard(entry.index),
+            ShardStage::Created => Step::InstallShard(entry.index),
+            ShardStage::Installed | ShardStage::Open => Step::VerifyShard(entry.index),
+        })
+    }
+
+    fn continue_pending(&mut self, pending: Pending, circumstances: &Circumstances) -> Action {
+        if pending.answer.is_none() && circumstances.open_call == Some(pending.call) {
+            self.pending = Some(pending);
+            return Action::AwaitAnswer;
+        }
+        let Pending { step, asked_at, answer, .. } = pending;
+        match answer {
+            Some(Answer::Reply(bytes)) => self.understand(step, &bytes, circumstances),
+            Some(Answer::NotSent { reason }) => self.fail(step, reason, circumstances.now),
+            Some(Answer::Reject { code, message }) => self.rejected(step, asked_at, code, &message, circumstances.now),
+            None => self.lost(step, asked_at, circumstances.now),
+        }
+        Action::Continue
+    }
+
+    fn understand(&mut self, step: Step, answer: &[u8], circumstances: &Circumstances) {
+        let now = circumstances.now;
+        match step {
+            Step::DrawSecret => match management::read_random(answer) {
+                Ok(bytes) => {
+                    self.secret.extend_from_slice(&bytes);
+                    self.forget_failures();
+                }
+                Err(malformed) => self.fail(step, malformed.reason, now),
+            },
+            Step::CreateShard(shard) => match management::read_created(answer) {
+                Ok(canister) => {
+                    let entry = self.entry_mut(shard);
+                    entry.canister = Some(canister);
+                    entry.stage = ShardStage::Created;
+                    self.forget_failures();
+                }
+                Err(_) => {
+                    let shown = &answer[..answer.len().min(ANSWER_SHOWN_BYTES_MAX)];
+                    let answer = shown.iter().map(|byte| format!("{byte:02x}")).collect();
+                    self.alarm = Some(Alarm::CreationAnswerUnreadable { shard, answer });
+                }
+            },
+            Step::InstallShard(shard) => {
+                self.entry_mut(shard).stage = ShardStage::Installed;
+                self.forget_failures();
+            }
+            Step::InspectShard(shard) => match management::read_module_hash(answer) {
+                Ok(None) => self.entry_mut(shard).contents_unknown = false,
+                Ok(Some(hash)) if hash == circumstances.shard_module_hash => {
+                    let entry = self.entry_mut(shard);
+                    entry.contents_unknown = false;
+                    entry.stage = ShardStage::Installed;
+                }
+                Ok(Some(_)) => self.foreign(shard, "the canister has another module than shards have"),
+                Err(malformed) => self.fail(step, malformed.reason, now),
+            },
+            Step::VerifyShard(shard) => match codec::decode::<ShardInfoResult>(answer) {
+                Ok(Ok(info)) => match self.difference(shard, &info, circumstances.router) {
+                    None => {
+                        self.entry_mut(shard).stage = ShardStage::Open;
+                        self.forget_failures();
+                    }
+                    Some(difference) => self.foreign(shard, difference),
+                },
+                Ok(Err(refused)) => self.foreign(shard, &format!("the shard refuses its router: {refused:?}")),
+                Err(malformed) => self.fail(step, malformed.reason, now),
+            },
+        }
+    }
+
+    /// Says in what a shard differs from its plan.
+    fn difference(&self, shard: ShardIndex, info: &ShardInfo, router: Principal) -> Option<&'static str> {
+        let entry = self.entry(shard);
+        let secret = self.secret().map(|secret| secret.fingerprint());
+        if info.router != router {
+            Some("the shard belongs to another router")
+        } else if info.index != entry.index || info.range != entry.range || info.epoch != entry.epoch {
+            Some("the shard was installed for another range")
+        } else if Some(info.secret_fingerprint) != secret {
+            Some("the shard has another hash secret")
+        } else if info.records != 0 {
+            Some("the shard has records, and was never opened")
+        } else {
+            None
+        }
+    }
+
+    fn rejected(&mut self, step: Step, asked_at: u64, code: u32, message: &str, now: u64) {
+        let reason = format!("reject {code}: {message}");
+        match step {
+            // The management canister rejects a creation only when it created nothing.
+            Step::CreateShard(_) if matches!(code, 1..=5) => self.fail(step, reason, now),
+            Step::CreateShard(_) => self.lost(step, asked_at, now),
+            Step::InstallShard(shard) => {
+                self.entry_mut(shard).contents_unknown = true;
+                self.fail(step, reason, now);
+            }
+            _ => self.fail(step, reason, now),
+        }
+    }
+
+    fn lost(&mut self, step: Step, asked_at: u64, now: u64) {
+        match step {
+            Step::CreateShard(shard) => {
+                self.alarm = Some(Alarm::CreationAnswerLost { shard, asked_at_nanoseconds: asked_at });
+            }
+            Step::InstallShard(shard) => {
+                self.entry_mut(shard).contents_unknown = true;
+                self.fail(step, "the answer was lost".to_string(), now);
+            }
+            _ => self.fail(step, "the answer was lost".to_string(), now),
+        }
+    }
+
+    fn fail(&mut self, step: Step, reason: String, now: u64) {
+        self.failed_attempts += 1;
+        if self.failed_attempts >= ATTEMPTS_MAX {
+            let attempts = self.failed_attempts;
+            self.alarm = Some(Alarm::StepFailed { step, attempts, reason: reason.clone() });
+        }
+        let doubled = RETRY_FIRST_NANOSECONDS << (self.failed_attempts - 1).min(ATTEMPTS_MAX);
+        self.retry_at = Some(now + doubled.min(RETRY_LAST_NANOSECONDS));
+        self.last_failure = Some(bounded_reason(&reason));
+    }
+
+    fn foreign(&mut self, shard: ShardIndex, reason: &str) {
+        let canister =
+            self.entry(shard).canister.expect("INVARIANT: only canisters that exist are asked what they are");
+        self.alarm = Some(Alarm::ForeignCode { shard, canister, reason: bounded_reason(reason) });
+    }
+
+    fn forget_failures(&mut self) {
+        self.failed_attempts = 0;
+        self.retry_at = None;
+        self.last_failure = None;
+    }
+
+    fn check_unused(&self, canister: Principal, router: Principal) -> Result<(), ResolveAlarmError> {
+        if canister == router {
+            return Err(ResolveAlarmError::CanisterInUse { shard: None });
+        }
+        match self.shards.iter().find(|entry| entry.canister == Some(canister)) {
+            Some(entry) => Err(ResolveAlarmError::CanisterInUse { shard: Some(entry.index) }),
+            None => Ok(()),
+        }
+    }
+
+    fn entry_mut(&mut self, index: ShardIndex) -> &mut ShardEntry {
+        self.shards.get_mut(index.0 as usize).expect("INVARIANT: steps and alarms name shards of the plan")
+    }
+}
+
+fn shard_of(step: Step) -> Option<ShardIndex> {
+    match step {
+        Step::DrawSecret => None,
+        Step::CreateShard(shard) | Step::InspectShard(shard) | Step::InstallShard(shard) | Step::VerifyShard(shard) => {
+            Some(shard)
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Why an operation has no result, in one type for the router's inside; each method's error is made from it.
+
+use candid::Principal;
+use canopy_types::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use canopy_types::shard::ShardError;
+use canopy_types::{BusyReason, DeleteError, GetError, MalformedArguments, PutError};
+
+#[cfg(test)]
+mod tests;
+
+/// How long a caller is told to wait when the range moves.
+const RANGE_MOVES_RETRY_MILLISECONDS: u64 = 1_000;
+
+/// The platform's code of a call whose outcome nobody knows.
+pub const REJECT_CODE_UNKNOWN: u32 = 6;
+
+/// All but `Unknown`: nothing was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    NotReady { retry_after_milliseconds: u64 },
+    MalformedArguments { reason: String },
+    Unauthorised { caller: Principal },
+    KeyEmpty,
+    KeyTooLong { bytes: u64 },
+    ValueTooLong { bytes: u64 },
+    Busy { retry_after_milliseconds: u64, reason: BusyReason },
+    OutOfSpace { shard: Principal },
+    ShardUnavailable { shard: Principal, reject_code: u32, message: String },
+    Unknown { shard: Principal, reject_code: u32, reason: String },
+}
+
+impl From<MalformedArguments> for Refusal {
+    fn from(malformed: MalformedArguments) -> Self {
+        Self::MalformedArguments { reason: malformed.reason }
+    }
+}
+
+impl Refusal {
+    /// Translates what `shard` answered.
+    ///
+    /// The router has checked arguments and rights before, so a shard that refuses those is set up for another router
+    /// or another version.
+    pub fn from_shard(shard: Principal, error: ShardError) -> Self {
+        match error {
+            ShardError::KeyEmpty => Self::KeyEmpty,
+            ShardError::KeyTooLong { bytes, .. } => Self::KeyTooLong { bytes },
+            ShardError::ValueTooLong { bytes, .. } => Self::ValueTooLong { bytes },
+            ShardError::OutOfSpace => Self::OutOfSpace { shard },
+            ShardError::Growing { retry_after_milliseconds } => {
+                Self::Busy { retry_after_milliseconds, reason: BusyReason::ShardGrows }
+            }
+            ShardError::WrongShard(_) => {
+                Self::Busy { retry_after_milliseconds: RANGE_MOVES_RETRY_MILLISECONDS, reason: BusyReason::RangeMoves }
+            }
+            ShardError::MalformedArguments { reason } => Self::ShardUnavailable {
+                shard,
+                reject_code: 0,
+                message: format!("the shard doesn't understand its router: {reason}"),
+            },
+            ShardError::Unauthorised { caller } => Self::ShardUnavailable {
+                shard,
+                reject_code: 0,
+                message: format!("the shard doesn't know {caller} as its router"),
+            },
+        }
+    }
+}
+
+impl From<Refusal> for PutError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotReady { retry_after_milliseconds } => Self::NotReady { retry_after_milliseconds },
+            Refusal::MalformedArguments { reason } => Self::MalformedArguments { reason },
+            Refusal::Unauthorised { caller } => Self::Unauthorised { caller },
+            Refusal::KeyEmpty => Self::KeyEmpty,
+            Refusal::KeyTooLong { bytes } => Self::KeyTooLong { bytes, bytes_max: KEY_BYTES_MAX as u64 },
+            Refusal::ValueTooLong { bytes } => Self::ValueTooLong { bytes, bytes_max: VALUE_BYTES_MAX as u64 },
+            Refusal::Busy { retry_after_milliseconds, reason } => Self::Busy { retry_after_milliseconds, reason },
+            Refusal::OutOfSpace { shard } => Self::OutOfSpace { shard },
+            Refusal::ShardUnavailable { shard, reject_code, message } => {
+                Self::ShardUnavailable { shard, reject_code, message }
+            }
+            Refusal::Unknown { reason, .. } => Self::Unknown { reason },
+        }
+    }
+}
+
+impl From<Refusal> for DeleteError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotReady { retry_after_milliseconds } => Self::NotReady { retry_after_milliseconds },
+            Refusal::MalformedArguments { reason } => Self::MalformedArguments { reason },
+            Refusal::Unauthorised { caller } => Self::Unauthorised { caller },
+            Refusal::KeyEmpty => Self::KeyEmpty,
+            Refusal::KeyTooLong { bytes } => Self::KeyTooLong { bytes, bytes_max: KEY_BYTES_MAX as u64 },
+            Refusal::Busy { retry_after_milliseconds, reason } => Self::Busy { retry_after_milliseconds, reason },
+            Refusal::ShardUnavailable { shard, reject_code, message } => {
+                Self::ShardUnavailable { shard, reject_code, message }
+            }
+            Refusal::Unknown { reason, .. } => Self::Unknown { reason },
+            Refusal::ValueTooLong { .. } | Refusal::OutOfSpace { .. } => {
+                Self::Unknown { reason: "the shard answered a delete as if it were a put".to_string() }
+            }
+        }
+    }
+}
+
+impl From<Refusal> for GetError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotReady { retry_after_milliseconds } => Self::NotReady { retry_after_milliseconds },
+            Refusal::MalformedArguments { reason } => Self::MalformedArguments { reason },
+            Refusal::Unauthorised { caller } => Self::Unauthorised { caller },
+            Refusal::KeyEmpty => Self::KeyEmpty,
+            Refusal::KeyTooLong { bytes } => Self::KeyTooLong { bytes, bytes_max: KEY_BYTES_MAX as u64 },
+            Refusal::Busy { retry_after_milliseconds, reason } => Self::Busy { retry_after_milliseconds, reason },
+            Refusal::ShardUnavailable { shard, reject_code, message } => {
+                Self::ShardUnavailable { shard, reject_code, message }
+            }
+            // Reading changes nothing, so a lost answer is merely no answer.
+            Refusal::Unknown { shard, reject_code, reason } => {
+                Self::ShardUnavailable { shard, reject_code, message: reason }
+            }
+            Refusal::ValueTooLong { .. } | Refusal::OutOfSpace { .. } => {
+                Self::MalformedArguments { reason: "the shard answered a get as if it were a put".to_string() }
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Performs the journal's steps: asks it what to do, sends the call, stores the answer, sets the timer.
+//!
+//! The timer is the platform's own: it costs one message where a timer library costs three, and no hidden call is open
+//! when the router is upgraded. The platform clears it before it runs, so a message that traps loses it; every update
+//! call therefore sets an overdue timer again.
+
+use candid::Principal;
+use canopy_types::shard::ShardInitArguments;
+use canopy_types::status::Step;
+use canopy_types::{ShardIndex, codec};
+use ic_cdk::call::{Call, CallFailed};
+use serde_bytes::ByteBuf;
+
+use crate::calls::RESERVE_CYCLES;
+use crate::journal::{Action, Answer, Circumstances};
+use crate::state::{self, State};
+use crate::{management, shard_code};
+
+/// Time after which an unused timer counts as lost, in nanoseconds: 5 s.
+const OVERDUE_NANOSECONDS: u64 = 5_000_000_000;
+
+/// Time after which an open call is looked at without being asked, in nanoseconds: 10 minutes.
+///
+/// A bounded call is over by then. A creation is waited for without a bound, and looked at again and again.
+const WATCH_NANOSECONDS: u64 = 600_000_000_000;
+
+/// How long the router waits for calls that carry no cycles, in seconds: as long as the platform lets it.
+const CALL_TIMEOUT_SECONDS: u32 = 300;
+
+/// Cycles that one call of the journal sets aside, without those it carries: 45 G.
+///
+/// 40 G for the callback, 2.1 G for the answer's bytes, and the module's bytes.
+const STEP_CYCLES: u128 = 45_000_000_000;
+
+/// Performs one step of the journal. Called by the timer.
+pub fn run() {
+    let action = state::with(|state| {
+        state.wake_at = None;
+        let circumstances = circumstances(state);
+        state.change_journal(|journal| journal.advance(&circumstances))
+    });
+    let now = ic_cdk::api::time();
+    match action {
+        Action::Send { call, step } => {
+            send(call, step);
+            wake_at(now + WATCH_NANOSECONDS);
+        }
+        Action::AwaitAnswer => wake_at(now + WATCH_NANOSECONDS),
+        Action::Continue => wake_at(now),
+        Action::WakeAt(at) => wake_at(at),
+        Action::Rest => {}
+    }
+}
+
+/// Has the journal looked at in the next message.
+pub fn wake() {
+    wake_at(ic_cdk::api::time());
+}
+
+/// Sets a lost timer again. Every update call does this first.
+pub fn rearm() {
+    let now = ic_cdk::api::time();
+    if state::with(|state| state.wake_at.is_some_and(|at| at.saturating_add(OVERDUE_NANOSECONDS) < now)) {
+        wake_at(now);
+    }
+}
+
+fn wake_at(at: u64) {
+    state::with(|state| state.wake_at = Some(at));
+    ic_cdk::api::global_timer_set(at);
+}
+
+fn circumstances(state: &State) -> Circumstances {
+    let creation = ic_cdk::api::cost_create_canister() + state.configuration.shard_cycles;
+    Circumstances {
+        now: ic_cdk::api::time(),
+        open_call: state.open_step,
+        available_cycles: ic_cdk::api::canister_liquid_cycle_balance(),
+        creation_cycles: creation + STEP_CYCLES + RESERVE_CYCLES,
+        step_cycles: STEP_CYCLES,
+        router: ic_cdk::api::canister_self(),
+        shard_module_hash: shard_code::SHA256,
+    }
+}
+
+/// Marks the journal's call as open until its answer is stored, or its callback has trapped.
+struct OpenStep {
+    call: u64,
+}
+
+impl OpenStep {
+    fn new(call: u64) -> Self {
+        state::with(|state| state.open_step = Some(call));
+        Self { call }
+    }
+}
+
+impl Drop for OpenStep {
+    fn drop(&mut self) {
+        state::with(|state| {
+            if state.open_step == Some(self.call) {
+                state.open_step = None;
+                // Overdue at once: the next update sets the timer, should this be the cleanup after a trap.
+                state.wake_at = Some(0);
+            }
+        });
+    }
+}
+
+/// Sends the call of a step. The answer is only stored; a later message understands it.
+fn send(call: u64, step: Step) {
+    let prepared = state::with(|state| prepare(state, step));
+    ic_cdk::futures::spawn(async move {
+        let open = OpenStep::new(call);
+        let sent = match prepared.cycles {
+            // A lost answer would lose the cycles, so a call that carries some waits for as long as it takes.
+            Some(cycles) => Call::unbounded_wait(prepared.callee, prepared.method).with_cycles(cycles),
+            None => Call::bounded_wait(prepared.callee, prepared.method).change_timeout(CALL_TIMEOUT_SECONDS),
+        };
+        let answer = match sent.take_raw_args(prepared.arguments).await {
+            Ok(reply) => Answer::Reply(ByteBuf::from(reply.into_bytes())),
+            Err(CallFailed::CallRejected(reject)) => {
+                Answer::Reject { code: reject.raw_reject_code(), message: reject.reject_message().to_string() }
+            }
+            Err(failure) => Answer::NotSent { reason: failure.to_string() },
+        };
+        // An administrator can't have settled this step meanwhile: there is no alarm while a call is open.
+        state::with(|state| state.change_journal(|journal| journal.record_answer(call, answer)));
+        drop(open);
+        wake();
+    });
+}
+
+struct Prepared {
+    callee: Principal,
+    method: &'static str,
+    arguments: Vec<u8>,
+    cycles: Option<u128>,
+}
+
+fn prepare(state: &State, step: Step) -> Prepared {
+    let management = Principal::management_canister();
+    let canister = |shard: ShardIndex| {
+        state.journal().entry(shard).canister.expect("INVARIANT: only CreateShard works on a shard without a canister")
+    };
+    let to = |callee, method, arguments| Prepared { callee, method, arguments, cycles: None };
+    match step {
+        Step::DrawSecret => to(management, "raw_rand", management::raw_rand()),
+        Step::CreateShard(_) => {
+            let controllers =
+                [ic_cdk::api::canister_self()].into_iter().chain(state.configuration.administrators.clone());
+            let arguments = management::create_canister(controllers.collect());
+            let cycles = ic_cdk::api::cost_create_canister() + state.configuration.shard_cycles;
+            Prepared { callee: management, method: "create_canister", arguments, cycles: Some(cycles) }
+        }
+        Step::InspectShard(shard) => to(management, "canister_status", management::canister_status(canister(shard))),
+        Step::InstallShard(shard) => {
+            let argument = codec::encode(&install_argument(state, shard));
+            to(management, "install_code", management::install_code(canister(shard), shard_code::WASM, &argument))
+        }
+        Step::VerifyShard(shard) => to(canister(shard), "info", management::raw_rand()),
+    }
+}
+
+fn install_argument(state: &State, shard: ShardIndex) -> ShardInitArguments {
+    let secret = state.journal().secret().expect("INVARIANT: shards are installed after the secret was drawn");
+    let entry = state.journal().entry(shard);
+    ShardInitArguments {
+        router: ic_cdk::api::canister_self(),
+        administrators: state.configuration.administrators.iter().copied().collect(),
+        secret: ByteBuf::from(secret.as_bytes().to_vec()),
+        range: entry.range,
+        epoch: entry.epoch,
+        index: entry.index,
+    }
+}

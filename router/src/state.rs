@@ -1,0 +1,181 @@
+//! The state of the router: what must last in stable memory, what is cheap to make again on the heap.
+//!
+//! Stable memory is divided by the memory manager of `ic-stable-structures`:
+//!
+//! ```text
+//! id 0  header         | magic "CANOPYRT" 8 B | layout version 4 B, little-endian |
+//! id 1  configuration  one cell: Configuration as Candid
+//! id 2  journal        one cell: Journal as Candid
+//! ```
+
+use candid::Principal;
+use canopy_types::codec;
+use ic_stable_structures::memory_manager::{MemoryId, MemoryManager, VirtualMemory};
+use ic_stable_structures::{DefaultMemoryImpl, Memory, StableCell};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::configuration::Configuration;
+use crate::journal::Journal;
+use crate::routing::Routing;
+
+#[cfg(test)]
+mod tests;
+
+const MAGIC: [u8; 8] = *b"CANOPYRT";
+/// Version of the layout above. A change of it needs code that reads the version before.
+pub const LAYOUT_VERSION: u32 = 1;
+const HEADER_BYTES: usize = 12;
+
+const HEADER_MEMORY: MemoryId = MemoryId::new(0);
+const CONFIGURATION_MEMORY: MemoryId = MemoryId::new(1);
+const JOURNAL_MEMORY: MemoryId = MemoryId::new(2);
+
+/// Pages of a bucket, the unit in which the memory manager hands out memory: 1 MiB, for little state.
+const BUCKET_PAGES: u16 = 16;
+
+type RouterMemory = VirtualMemory<DefaultMemoryImpl>;
+
+/// An open router.
+pub struct State {
+    pub configuration: Configuration,
+    /// Copy of what the cell holds; changed through [`State::change_journal`] only.
+    journal: Journal,
+    stored_journal: StableCell<Vec<u8>, RouterMemory>,
+    /// Present once the router is ready.
+    pub routing: Option<Routing>,
+    /// When the timer should have run, in nanoseconds; `None` while no timer is set.
+    pub wake_at: Option<u64>,
+    /// Number of the journal's call that is open.
+    pub open_step: Option<u64>,
+    /// Open calls of operations, by shard; never holds a zero.
+    open_calls: BTreeMap<Principal, u32>,
+}
+
+thread_local! {
+    static STATE: RefCell<Option<State>> = const { RefCell::new(None) };
+}
+
+/// Runs `action` on the state.
+///
+/// # Panics
+///
+/// Before `init` or `post_upgrade`, which the platform runs before anything else.
+pub fn with<R>(action: impl FnOnce(&mut State) -> R) -> R {
+    STATE
+        .with_borrow_mut(|state| action(state.as_mut().expect("INVARIANT: the state is opened before any method runs")))
+}
+
+/// Makes the opened state the canister's.
+pub fn set(state: State) {
+    STATE.set(Some(state));
+}
+
+/// Counts a call to a shard as open until it is dropped: when the answer came, or when its callback trapped.
+pub struct OpenCall {
+    shard: Principal,
+}
+
+/// Counts one more call to `shard`.
+///
+/// # Errors
+///
+/// The number of open calls, when it has reached `open_max`.
+pub fn open_call(shard: Principal, open_max: u32) -> Result<OpenCall, u32> {
+    with(|state| {
+        let open = state.open_calls.get(&shard).copied().unwrap_or(0);
+        if open >= open_max {
+            return Err(open);
+        }
+        state.open_calls.insert(shard, open + 1);
+        Ok(OpenCall { shard })
+    })
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        with(|state| {
+            let open = state.open_calls.get(&self.shard).copied().unwrap_or(0);
+            if open > 1 {
+                state.open_calls.insert(self.shard, open - 1);
+            } else {
+                state.open_calls.remove(&self.shard);
+            }
+        });
+    }
+}
+
+impl State {
+    /// Lays out a new router in empty stable memory.
+    ///
+    /// # Panics
+    ///
+    /// When stable memory isn't empty or can't be had: the installation fails.
+    pub fn create(memory: DefaultMemoryImpl, configuration: &Configuration) -> Self {
+        let manager = MemoryManager::init_with_bucket_size(memory.clone(), BUCKET_PAGES);
+        let header = manager.get(HEADER_MEMORY);
+        assert_eq!(header.size(), 0, "INVARIANT: a router is installed into empty stable memory");
+        assert_ne!(header.grow(1), -1, "no stable memory for the header");
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..].copy_from_slice(&LAYOUT_VERSION.to_le_bytes());
+        header.write(0, &bytes);
+        StableCell::init(manager.get(CONFIGURATION_MEMORY), codec::encode(configuration));
+        let journal = Journal::new(configuration.initial_shards);
+        StableCell::init(manager.get(JOURNAL_MEMORY), codec::encode(&journal));
+        Self::open(memory)
+    }
+
+    /// Opens the router that stable memory holds.
+    ///
+    /// # Panics
+    ///
+    /// When stable memory holds no router, or one of a layout that this code doesn't know: an upgrade is rolled back.
+    pub fn open(memory: DefaultMemoryImpl) -> Self {
+        let manager = MemoryManager::init_with_bucket_size(memory, BUCKET_PAGES);
+        let header = manager.get(HEADER_MEMORY);
+        assert!(header.size() > 0, "stable memory holds no router");
+        let mut bytes = [0; HEADER_BYTES];
+        header.read(0, &mut bytes);
+        assert_eq!(bytes[..8], MAGIC, "stable memory holds something else than a router");
+        assert_eq!(bytes[8..], LAYOUT_VERSION.to_le_bytes(), "this code reads layout {LAYOUT_VERSION} only");
+        let configuration: StableCell<Vec<u8>, RouterMemory> =
+            StableCell::init(manager.get(CONFIGURATION_MEMORY), Vec::new());
+        let stored_journal: StableCell<Vec<u8>, RouterMemory> =
+            StableCell::init(manager.get(JOURNAL_MEMORY), Vec::new());
+        let mut state = Self {
+            configuration: codec::decode(configuration.get()).expect("INVARIANT: the cell holds what create wrote"),
+            journal: codec::decode(stored_journal.get()).expect("INVARIANT: the cell holds what was last stored"),
+            stored_journal,
+            routing: None,
+            wake_at: None,
+            open_step: None,
+            open_calls: BTreeMap::new(),
+        };
+        state.refresh_routing();
+        state
+    }
+
+    /// Shows the journal.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Changes the journal and stores it, in this message.
+    pub fn change_journal<R>(&mut self, change: impl FnOnce(&mut Journal) -> R) -> R {
+        let result = change(&mut self.journal);
+        self.stored_journal.set(codec::encode(&self.journal));
+        self.refresh_routing();
+        result
+    }
+
+    /// Counts the open calls of operations.
+    pub fn open_calls(&self) -> u32 {
+        self.open_calls.values().sum()
+    }
+
+    fn refresh_routing(&mut self) {
+        let parts = self.journal.secret().zip(self.journal.routing_table());
+        self.routing = parts.map(|(secret, table)| Routing { secret, table });
+    }
+}
