@@ -75,15 +75,14 @@ pub(super) fn install_chunked_code(subnet: &mut SubnetState, call: &ManagementCa
             .as_slice()
             .try_into()
             .map_err(|_| Refusal::ChunkStore("Chunk hash is invalid. The length is not 32".to_string()))?;
-        let chunk = store
-            .chunks
-            .get(&key)
-            .ok_or_else(|| Refusal::ChunkStore(format!("Chunk hash {key:?} was not found")))?;
+        let chunk =
+            store.chunks.get(&key).ok_or_else(|| Refusal::ChunkStore(format!("Chunk hash {key:?} was not found")))?;
         wasm.extend_from_slice(chunk);
     }
     let hash = Sha256::digest(&wasm);
     if hash[..] != args.wasm_module_hash[..] {
-        let text = format!("Wasm module hash {:?} does not match given hash {:?}", hash.as_slice(), args.wasm_module_hash);
+        let text =
+            format!("Wasm module hash {:?} does not match given hash {:?}", hash.as_slice(), args.wasm_module_hash);
         return Err(Refusal::ChunkStore(text));
     }
     let assembled_bytes = wasm.len() as u64;
@@ -114,14 +113,18 @@ pub(super) enum Admission {
 pub(super) fn admit(store: &ChunkStore, chunk: &[u8]) -> Result<Admission, Refusal> {
     if chunk.len() > CHUNK_BYTES_MAX {
         let size = chunk.len();
-        return Err(Refusal::ChunkStore(format!("Wasm chunk size {size} exceeds the maximum chunk size of {CHUNK_BYTES_MAX}")));
+        return Err(Refusal::ChunkStore(format!(
+            "Wasm chunk size {size} exceeds the maximum chunk size of {CHUNK_BYTES_MAX}"
+        )));
     }
     let hash: [u8; 32] = Sha256::digest(chunk).into();
     if store.chunks.contains_key(&hash) {
         return Ok(Admission::Known(hash));
     }
     if store.chunks.len() >= CHUNKS_MAX {
-        return Err(Refusal::ChunkStore(format!("Wasm chunk store has already reached maximum capacity of {CHUNKS_MAX} chunks")));
+        return Err(Refusal::ChunkStore(format!(
+            "Wasm chunk store has already reached maximum capacity of {CHUNKS_MAX} chunks"
+        )));
     }
     Ok(Admission::New(hash))
 }

@@ -107,7 +107,8 @@ fn insert(
     if let Some(id) = specified {
         check_specified_id(subnet, id)?;
     }
-    let mut canister = Canister::new(Principal::management_canister(), Settings::new([caller].into()), subnet.time_nanos);
+    let mut canister =
+        Canister::new(Principal::management_canister(), Settings::new([caller].into()), subnet.time_nanos);
     canister.account.balance = balance;
     let growth = settings::check(subnet, &canister, &changes)?;
     let id = match specified {

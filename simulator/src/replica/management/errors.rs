@@ -378,7 +378,9 @@ impl fmt::Display for Refusal {
             ),
             Refusal::StopTimedOut => write!(f, "Stop canister request timed out"),
             Refusal::StopCancelled(id) => write!(f, "Canister {id}'s stop request was cancelled."),
-            Refusal::NoModule(id) => write!(f, "The canister {id} has no Wasm module and hence no metadata is available."),
+            Refusal::NoModule(id) => {
+                write!(f, "The canister {id} has no Wasm module and hence no metadata is available.")
+            }
             Refusal::NoSection(name) => write!(f, "The canister has no metadata section with the name {name}."),
             Refusal::SnapshotNotFound { canister, snapshot } => {
                 write!(f, "Could not find the snapshot ID {} for canister {canister}.", hex::encode(snapshot))
@@ -419,7 +421,10 @@ impl From<Refusal> for UserError {
 
 fn out_of_cycles(f: &mut fmt::Formatter<'_>, canister: &Principal, missing: u128) -> fmt::Result {
     let missing = grouped(missing);
-    write!(f, "Canister {canister} is out of cycles: please top up the canister with at least {missing} additional cycles")
+    write!(
+        f,
+        "Canister {canister} is out of cycles: please top up the canister with at least {missing} additional cycles"
+    )
 }
 
 /// Writes a number of bytes in the largest binary unit that keeps it at one or above: `1.50 MiB`.
@@ -429,7 +434,11 @@ fn sized(bytes: u64) -> String {
     while unit + 1 < UNITS.len() && bytes >> (10 * (unit + 1)) > 0 {
         unit += 1;
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{:.2} {}", bytes as f64 / (1u64 << (10 * unit)) as f64, UNITS[unit]) }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{:.2} {}", bytes as f64 / (1u64 << (10 * unit)) as f64, UNITS[unit])
+    }
 }
 
 #[cfg(test)]

@@ -64,11 +64,7 @@ pub(super) fn install_code(subnet: &mut SubnetState, call: &ManagementCall) -> R
 }
 
 /// Checks, prepays, runs and keeps or drops an installation.
-pub(super) fn deploy(
-    subnet: &mut SubnetState,
-    call: &ManagementCall,
-    deployment: Deployment,
-) -> Result<Step, Refusal> {
+pub(super) fn deploy(subnet: &mut SubnetState, call: &ManagementCall, deployment: Deployment) -> Result<Step, Refusal> {
     let id = deployment.target;
     let config = subnet.config.clone();
     let now_nanos = subnet.time_nanos;
@@ -106,7 +102,8 @@ pub(super) fn deploy(
         dirtied_bytes: 0,
         wasm64: false,
     };
-    let outcome = run.all(canister, &deployment, &mut compiled).and_then(|new| fits(&memory, canister, &new).map(|()| new));
+    let outcome =
+        run.all(canister, &deployment, &mut compiled).and_then(|new| fits(&memory, canister, &new).map(|()| new));
     let (used, wasm64, printed, dirtied_bytes) = (run.used, run.wasm64, run.printed, run.dirtied_bytes);
 
     let fee = config.fees.execution(used, wasm64);
@@ -265,7 +262,11 @@ impl Run<'_> {
         self.printed.append(&mut system.printed);
         if let Err(trap) = executed.result {
             self.printed.push(trap_line(&trap));
-            return Err(if trap.code == ErrorCode::CanisterInstructionLimitExceeded { self.limit_trap() } else { trap });
+            return Err(if trap.code == ErrorCode::CanisterInstructionLimitExceeded {
+                self.limit_trap()
+            } else {
+                trap
+            });
         }
         Ok(system)
     }
@@ -307,7 +308,10 @@ fn fits(memory: &SubnetMemory, canister: &Canister, new: &New) -> Result<(), Ref
     }
     let bytes = new_bytes.saturating_sub(old_bytes);
     if bytes > memory.available_bytes() {
-        return Err(Refusal::MemoryOversubscribed { requested_bytes: bytes, available_bytes: memory.available_bytes() });
+        return Err(Refusal::MemoryOversubscribed {
+            requested_bytes: bytes,
+            available_bytes: memory.available_bytes(),
+        });
     }
     Ok(())
 }

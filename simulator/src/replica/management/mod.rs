@@ -40,9 +40,16 @@ use methods::{Canisters, Ingress, Method};
 /// What a method did.
 enum Step {
     /// Answered; `accepted` of the attached cycles stay here, `instructions` count for the round.
-    Done { reply: Vec<u8>, accepted: u128, instructions: u64 },
+    Done {
+        reply: Vec<u8>,
+        accepted: u128,
+        instructions: u64,
+    },
     /// Refused after work that counts.
-    Failed { refusal: Refusal, instructions: u64 },
+    Failed {
+        refusal: Refusal,
+        instructions: u64,
+    },
     Later,
     NextRound,
 }
@@ -184,8 +191,8 @@ pub fn accept_ingress(
     if rule.ingress == Ingress::Anyone {
         return Ok(None);
     }
-    let by_admin = matches!(rule.method, Method::CanisterStatus | Method::UninstallCode)
-        && subnet.config.admins.contains(&caller);
+    let by_admin =
+        matches!(rule.method, Method::CanisterStatus | Method::UninstallCode) && subnet.config.admins.contains(&caller);
     if !canister.is_controller(&caller) && !by_admin && !seen_by(canister, rule.method, &caller) {
         return Err(Refusal::NotControllerByIngress { canister: target, method: method.to_string() }.into());
     }
@@ -240,9 +247,7 @@ fn seen_by(canister: &Canister, method: Method, caller: &Principal) -> bool {
     let settings = &canister.settings;
     match method {
         Method::CanisterStatus => settings::visible(&settings.status_visibility, settings, caller),
-        Method::ListCanisterSnapshots
-        | Method::ReadCanisterSnapshotData
-        | Method::ReadCanisterSnapshotMetadata => {
+        Method::ListCanisterSnapshots | Method::ReadCanisterSnapshotData | Method::ReadCanisterSnapshotMetadata => {
             settings::visible(&settings.snapshot_visibility, settings, caller)
         }
         _ => false,

@@ -59,9 +59,9 @@ impl Changes {
         let bounded = |name: &str, value: Option<Nat>, max: u64| -> Result<Option<u64>, Refusal> {
             value
                 .map(|n| {
-                    payload::nat_u64(&n)
-                        .filter(|n| *n <= max)
-                        .ok_or_else(|| Refusal::Settings(format!("{name} expected to be in the range [0..{max}], got {n}")))
+                    payload::nat_u64(&n).filter(|n| *n <= max).ok_or_else(|| {
+                        Refusal::Settings(format!("{name} expected to be in the range [0..{max}], got {n}"))
+                    })
                 })
                 .transpose()
         };
@@ -87,7 +87,11 @@ impl Changes {
             log_visibility: given.log_visibility.map(log_visibility_in).transpose()?,
             log_memory_limit_bytes: bounded("Log memory limit", given.log_memory_limit, LOG_MEMORY_BYTES_MAX)?,
             snapshot_visibility: given.snapshot_visibility.map(snapshot_visibility_in).transpose()?,
-            wasm_memory_limit_bytes: bounded("Wasm memory limit", given.wasm_memory_limit, WASM_MEMORY_LIMIT_BYTES_MAX)?,
+            wasm_memory_limit_bytes: bounded(
+                "Wasm memory limit",
+                given.wasm_memory_limit,
+                WASM_MEMORY_LIMIT_BYTES_MAX,
+            )?,
             wasm_memory_threshold_bytes: bounded("Wasm memory threshold", given.wasm_memory_threshold, u64::MAX)?,
             environment: given.environment_variables.map(environment).transpose()?,
         })

@@ -241,7 +241,8 @@ fn global(shown: &SnapshotMetadataGlobal) -> Result<Global, Refusal> {
         SnapshotMetadataGlobal::F32(n) => Global::F32(n.to_bits()),
         SnapshotMetadataGlobal::F64(n) => Global::F64(n.to_bits()),
         SnapshotMetadataGlobal::V128(n) => Global::V128(
-            payload::nat_u128(n).ok_or_else(|| Refusal::Payload(format!("a global of {n} does not fit in 128 bits")))?,
+            payload::nat_u128(n)
+                .ok_or_else(|| Refusal::Payload(format!("a global of {n} does not fit in 128 bits")))?,
         ),
     })
 }

@@ -181,11 +181,7 @@ pub(super) fn find<'a>(canister: &'a Canister, id: &[u8]) -> Result<&'a Snapshot
 }
 
 /// Checks that one more snapshot fits, or that the one to replace exists; returns the bytes that it frees.
-pub(super) fn check_room(
-    subnet: &SubnetState,
-    canister: &Canister,
-    replaced: Option<&[u8]>,
-) -> Result<u64, Refusal> {
+pub(super) fn check_room(subnet: &SubnetState, canister: &Canister, replaced: Option<&[u8]>) -> Result<u64, Refusal> {
     debug_assert!(subnet.canisters.contains_key(&canister.id), "a canister of this subnet");
     match replaced {
         Some(id) => Ok(find(canister, id)?.bytes),
@@ -197,12 +193,7 @@ pub(super) fn check_room(
 }
 
 /// Checks the cycles and the memory of a snapshot operation.
-pub(super) fn pay(
-    subnet: &SubnetState,
-    canister: &Canister,
-    instructions: u64,
-    bytes: u64,
-) -> Result<Growth, Refusal> {
+pub(super) fn pay(subnet: &SubnetState, canister: &Canister, instructions: u64, bytes: u64) -> Result<Growth, Refusal> {
     let fee = subnet.config.fees.instructions(instructions, false);
     let missing = missing_cycles(&subnet.config, canister, fee);
     if missing > 0 {

@@ -15,11 +15,7 @@ use crate::replica::state::{Canister, ManagementCall, Status, SubnetState};
 const REGISTRY_VERSION: u64 = 1;
 
 /// Answers `canister_status`: to controllers and the canister itself, and to whom the settings let see it.
-pub(super) fn canister_status(
-    subnet: &SubnetState,
-    caller: Principal,
-    argument: &[u8],
-) -> Result<Vec<u8>, Refusal> {
+pub(super) fn canister_status(subnet: &SubnetState, caller: Principal, argument: &[u8]) -> Result<Vec<u8>, Refusal> {
     let args: CanisterIdRecord = payload::decode(argument)?;
     let canister = super::canister(subnet, args.canister_id)?;
     let settings = &canister.settings;
