@@ -180,6 +180,8 @@ pub struct Walk {
     pub receipts: bool,
     /// Visit tombstones and expired records, too.
     pub tombstones: bool,
+    /// Visit records of this space only.
+    pub space: Option<u8>,
 }
 
 /// What a walk visits.
@@ -236,7 +238,7 @@ pub struct Progress {
     pub done: bool,
 }
 
-/// Says how far a sweep came.
+/// Says how far a sweep came. A sweep that is not done and has swept nothing waits for space: try again later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     pub records: u64,

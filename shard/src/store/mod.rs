@@ -28,6 +28,7 @@ mod read;
 mod receipts;
 mod record;
 mod slabs;
+mod state;
 mod statistics;
 mod sweep;
 mod transfer;
@@ -42,3 +43,5 @@ pub use api::{
     Answer, Budget, Cursor, Delete, Found, Growth, Import, Imported, Item, KeyRef, Kind, OpenError, Operation, Options,
     Outcome, Precondition, Progress, Put, Receipt, Statistics, Swept, Violation, Walk, WalkEnd, WriteError,
 };
+pub use layout::{KEY_BYTES_MAX, METADATA_BYTES_MAX, RECEIPTS_PER_KEY_MAX, VALUE_BYTES_MAX};
+pub use state::Store;
