@@ -73,6 +73,7 @@ pub struct Chance {
     schedule: Schedule,
     streams: [ChaCha8Rng; POINTS],
     rates: [u32; FAULTS],
+    fired: [u64; FAULTS],
 }
 
 impl Chance {
@@ -83,7 +84,7 @@ impl Chance {
             rng.set_stream(part * POINTS as u64 + point as u64);
             rng
         });
-        Self { schedule, streams, rates: [0; FAULTS] }
+        Self { schedule, streams, rates: [0; FAULTS], fired: [0; FAULTS] }
     }
 
     pub fn schedule(&self) -> Schedule {
@@ -98,7 +99,14 @@ impl Chance {
     /// Draws whether a fault happens now. Draws nothing while its rate is 0.
     pub fn fires(&mut self, fault: Fault) -> bool {
         let rate = self.rates[fault as usize];
-        rate > 0 && self.below(Point::Fault, RATE_SCALE as u64) < rate as u64
+        let fires = rate > 0 && self.below(Point::Fault, RATE_SCALE as u64) < rate as u64;
+        self.fired[fault as usize] += u64::from(fires);
+        fires
+    }
+
+    /// Counts how often a fault happened.
+    pub fn fired(&self, fault: Fault) -> u64 {
+        self.fired[fault as usize]
     }
 
     /// Draws a number below `bound` (0 when `bound` is 0).

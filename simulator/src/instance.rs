@@ -21,6 +21,10 @@ use crate::replica::state::{
 };
 pub use crate::replica::state::{IngressStatus, MessageId, SubnetKind};
 
+mod experiments;
+
+pub use experiments::CyclesBooks;
+
 /// 6 May 2021, when the real network began.
 pub const GENESIS_NANOS: u64 = 1_620_328_630_000_000_000;
 
@@ -128,6 +132,8 @@ pub struct Instance {
     chance: Chance,
     /// Index of the subnet to which each message went.
     submitted: BTreeMap<MessageId, usize>,
+    /// By how much the clock of a subnet is ahead.
+    skews: BTreeMap<usize, u64>,
 }
 
 impl Instance {
@@ -220,6 +226,7 @@ impl Instance {
             events: EventLog::default(),
             chance: Chance::new(config.seed, NETWORK_PART, config.schedule),
             submitted: BTreeMap::new(),
+            skews: BTreeMap::new(),
         })
     }
 
@@ -267,7 +274,9 @@ impl Instance {
         let mut order: Vec<usize> = (0..self.subnets.len()).collect();
         self.chance.permute(Point::SubnetOrder, &mut order);
         for index in order {
-            self.subnets[index].execute_round(self.time_nanos);
+            let skew = self.skews.get(&index).copied().unwrap_or(0);
+            let time_nanos = (self.time_nanos + skew).max(self.subnets[index].time_nanos);
+            self.subnets[index].execute_round(time_nanos);
             for event in std::mem::take(&mut self.subnets[index].events) {
                 self.events.record(event);
             }

@@ -157,14 +157,14 @@ impl SubnetState {
     }
 
     fn push_or_bounce(&mut self, request: Request) {
-        if let Err(request) = self.deliver_request(request) {
+        if let Some(request) = self.deliver_request(request) {
             let text = format!("Canister {} input queue is full", request.receiver);
             self.bounce(request, RejectCode::SysTransient, &text);
         }
     }
 
     /// Puts a request into its receiver's input queue or rejects it; gives it back if there is no slot.
-    fn deliver_request(&mut self, request: Request) -> Result<(), Request> {
+    fn deliver_request(&mut self, request: Request) -> Option<Request> {
         let id = request.receiver;
         let is_local = self.canisters.contains_key(&request.sender);
         let Some(canister) = self.canisters.get_mut(&id) else {
@@ -173,17 +173,17 @@ impl SubnetState {
                 None => (RejectCode::DestinationInvalid, format!("No route to canister {id}")),
             };
             self.bounce(request, code, &text);
-            return Ok(());
+            return None;
         };
         if let Some(error) = not_running(canister) {
             self.bounce(request, RejectCode::CanisterError, &error.message);
-            return Ok(());
+            return None;
         }
         let minimum = canister.settings.minimum_incoming_call_cycles;
         if request.sender != id && request.cycles < minimum {
             let text = format!("Canister {id} requires at least {minimum} cycles with a call");
             self.bounce(request, RejectCode::CanisterReject, &text);
-            return Ok(());
+            return None;
         }
         // Counting is only worth while when the slots could be used up.
         let open = match canister.contexts.len() {
@@ -238,7 +238,7 @@ impl SubnetState {
 
     /// Cycles of a vanished message: lost, or credited late when the seed says so.
     fn lose(&mut self, owner: Principal, cycles: u128) {
-        let lost = self.chance.fires(Fault::CyclesLost);
+        let lost = cycles > 0 && self.chance.fires(Fault::CyclesLost);
         match self.canisters.get_mut(&owner) {
             Some(canister) if !lost => canister.account.balance += cycles,
             _ => self.ledger.lost += cycles,
@@ -313,7 +313,7 @@ impl SubnetState {
                         Output::Response(response) => self.deliver_response(response),
                         Output::Request(request) => {
                             let Some(request) = self.draw_request_fate(request) else { continue };
-                            if let Err(request) = self.deliver_request(request) {
+                            if let Some(request) = self.deliver_request(request) {
                                 queue.push_front(Output::Request(request));
                                 break;
                             }
