@@ -229,7 +229,7 @@ fn huge_bodies_are_refused_and_the_server_lives() {
     let answer = post(&server, &path, call(2 << 20));
     assert_eq!(answer.0, 400);
     assert!(message_of(&answer).contains("2097152"), "{answer:?}");
-    let (status, answer) = post(&server, &path, call((2 << 20) - 1));
+    let (status, answer) = post(&server, &path, call((2 << 20) - 1_000));
     assert_eq!((status, &answer["Err"]["error_code"]), (200, &json!("CanisterWasmModuleNotFound")));
 }
 

@@ -14,10 +14,6 @@ use super::creation::RawTopology;
 use super::wire::*;
 use super::{App, BODY_BYTES_MAX, body_of, respond, wait_of};
 use crate::instance::{BadRequest, CanisterCall, EffectivePrincipal, IngressStatus, Instance, MessageId};
-use crate::limits::MIB;
-
-/// Bytes of method name and argument of an update call from outside.
-const INGRESS_BYTES_MAX: u64 = 2 * MIB;
 
 /// Serves a GET without arguments.
 pub fn read<R>(work: fn(&mut Instance) -> Result<R, Refusal>) -> MethodRouter<App>
@@ -121,10 +117,6 @@ pub fn query(instance: &mut Instance, call: RawCanisterCall) -> Result<RawResult
 }
 
 pub fn submit_ingress(instance: &mut Instance, call: RawCanisterCall) -> Result<RawResult<RawMessageId>, Refusal> {
-    let bytes = (call.method.len() + call.payload.0.len()) as u64;
-    if bytes > INGRESS_BYTES_MAX {
-        return Err(Refusal::Bad(format!("An ingress message of {bytes} bytes is above {INGRESS_BYTES_MAX} bytes.")));
-    }
     Ok(match instance.submit_ingress(call.into()).map_err(bad)? {
         Ok(id) => {
             let subnet = instance.subnet_of_ingress(&id).expect("a message that was accepted has a subnet");
