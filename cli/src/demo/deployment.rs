@@ -141,7 +141,7 @@ impl Deployment {
                 let counters = instance.events().counters(canister);
                 Reading {
                     instructions: sum.instructions + counters.instructions,
-                    balance: sum.balance + instance.cycles(*canister).unwrap_or(0),
+                    balance: sum.balance + instance.cycles(canister).unwrap_or(0),
                     messages: sum.messages + counters.messages,
                 }
             })

@@ -47,7 +47,7 @@ pub fn figures(puts: &Figures, gets: &Figures) -> Table {
 /// An empty table whose columns from `numbers` on are numbers.
 fn table(header: &[&str], numbers: usize) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_style(presets::NOTHING).set_header(header);
     for column in table.column_iter_mut().skip(numbers) {
         column.set_cell_alignment(CellAlignment::Right);
     }
