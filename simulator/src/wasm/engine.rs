@@ -107,6 +107,7 @@ fn config(tracking: Tracking) -> Config {
         .wasm_features(features(), true)
         .cranelift_nan_canonicalization(true)
         .cranelift_opt_level(OptLevel::Speed)
+        .async_stack_size(WASM_STACK_BYTES)
         .max_wasm_stack(WASM_STACK_BYTES)
         .wasm_backtrace_max_frames(None);
     #[cfg(target_os = "linux")]
