@@ -230,10 +230,13 @@ pub fn leb128(mut value: u64) -> Vec<u8> {
     }
 }
 
+/// A subnet's public key in DER form, and first and last canister id of each range.
+pub type KeyAndRanges = (Arc<Vec<u8>>, Vec<(Principal, Principal)>);
+
 /// Certifies, by the root subnet's `signer`, keys and canister ranges of subnets; the delegation of `subnet`.
 pub fn delegate(
     signer: &Signer,
-    subnets: &BTreeMap<Principal, (Arc<Vec<u8>>, Vec<(Principal, Principal)>)>,
+    subnets: &BTreeMap<Principal, KeyAndRanges>,
     subnet: Principal,
     time_nanos: u64,
 ) -> Delegation {

@@ -320,7 +320,7 @@ pub fn grouped(number: u128) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push('_');
         }
         out.push(digit);
@@ -333,14 +333,14 @@ pub fn prepare_call(
     canister: &mut Canister,
     surroundings: &Surroundings,
     call: Incoming,
-) -> Result<Prepared, (Outcome, Incoming)> {
+) -> Result<Prepared, Box<(Outcome, Incoming)>> {
     let config = &surroundings.config;
     let is_user = matches!(call.origin, CallOrigin::Ingress { .. });
     if let Some(error) = not_running(canister) {
-        return Err((Outcome::BareError(error), call));
+        return Err(Box::new((Outcome::BareError(error), call)));
     }
     let Some(code) = &canister.code else {
-        return Err((Outcome::Error(no_module(&canister.id)), call));
+        return Err(Box::new((Outcome::Error(no_module(&canister.id)), call)));
     };
     let is_update = code.module.exports(&format!("canister_update {}", call.method));
     let is_query = code.module.exports(&format!("canister_query {}", call.method));
@@ -351,7 +351,7 @@ pub fn prepare_call(
     let threshold = canister.freezing_threshold(config);
     if !canister.account.withdraw(prepaid, threshold) {
         let missing = (threshold + prepaid).saturating_sub(canister.account.balance);
-        return Err((Outcome::Error(out_of_cycles(&canister.id, missing, is_user)), call));
+        return Err(Box::new((Outcome::Error(out_of_cycles(&canister.id, missing, is_user)), call)));
     }
     if !is_update && !is_query {
         canister.account.balance += prepaid;
@@ -364,7 +364,7 @@ pub fn prepare_call(
             ),
             false => no_method(&canister.id, "update", &call.method),
         };
-        return Err((Outcome::Error(error), call));
+        return Err(Box::new((Outcome::Error(error), call)));
     }
     canister.refresh_identity(config);
     let mut system = system_for(surroundings, canister, context);
@@ -625,7 +625,7 @@ fn clear(system: &mut System, account: Account) {
 fn apply(canister: &mut Canister, context: ContextId, before: &Account, system: &mut System) {
     let account = &mut canister.account;
     // The balance may have grown since a long execution began, so only differences count.
-    account.balance = account.balance + system.account.balance - before.balance;
+    account.balance = (account.balance + system.account.balance).saturating_sub(before.balance);
     account.reserved = account.reserved + system.account.reserved - before.reserved;
     account.consumed += system.account.burned - before.burned;
     canister.contexts.get_mut(&context).expect("open during its message").available = system.account.available;

@@ -99,10 +99,7 @@ impl SubnetState {
     pub fn answer_management(&mut self, call: &ManagementCall, result: Result<Vec<u8>, UserError>, refund: u128) {
         let outcome = match result {
             Ok(data) => Outcome::Reply(data),
-            Err(error) => match error.code {
-                ErrorCode::CanisterNotFound => Outcome::BareError(error),
-                _ => Outcome::Error(error),
-            },
+            Err(error) => Outcome::BareError(error),
         };
         match &call.origin {
             CallOrigin::Ingress { id, .. } => {

@@ -288,7 +288,8 @@ fn prepare(
 ) -> Option<Prepared> {
     match execution::prepare_call(canister, surroundings, call) {
         Ok(prepared) => Some(prepared),
-        Err((outcome, call)) => {
+        Err(refused) => {
+            let (outcome, call) = *refused;
             canister.answer(&call.origin, outcome, call.cycles, effects);
             None
         }

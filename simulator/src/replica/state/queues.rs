@@ -61,16 +61,17 @@ impl Queues {
     }
 
     /// Queues a request unless the sender's slots are used up; `open` counts its calls that run or wait for an answer
-    /// already. Gives it back if there is no slot.
-    pub fn push_request(&mut self, request: Request, open: usize, is_local: bool) -> Result<(), Request> {
+    /// already. Gives it back if there is no slot, else None.
+    #[must_use]
+    pub fn push_request(&mut self, request: Request, open: usize, is_local: bool) -> Option<Request> {
         let queue = self.inputs.entry(request.sender).or_default();
         if queue.requests + open >= QUEUE_SLOTS {
-            return Err(request);
+            return Some(request);
         }
         queue.requests += 1;
         let sender = request.sender;
         self.push_input(sender, Input::Request(request), is_local);
-        Ok(())
+        None
     }
 
     /// Queues a response; its slot was reserved when the call was made.
