@@ -28,7 +28,7 @@ pub(super) fn upload_chunk(subnet: &mut SubnetState, call: &ManagementCall) -> R
         Admission::New(hash) => hash,
     };
     let bytes = args.chunk.len() as u64;
-    let fee = subnet.config.fees.instructions(UPLOAD_INSTRUCTIONS, false);
+    let fee = subnet.config.fees.execution(UPLOAD_INSTRUCTIONS, false);
     let missing = missing_cycles(&subnet.config, canister, fee);
     if missing > 0 {
         let refusal = Refusal::OutOfCycles { canister: canister.id, missing };

@@ -9,6 +9,7 @@ use super::errors::Refusal;
 use super::settings::visible;
 use super::{Step, payload};
 use crate::cycles::Fees;
+use crate::limits::REPLY_BYTES_MAX;
 use crate::replica::state::{ManagementCall, SubnetState};
 
 /// Cycles of a call by a canister, and of each byte of its answer, on [`REFERENCE_NODES`] nodes.
@@ -42,18 +43,19 @@ pub(super) fn fetch(subnet: &SubnetState, caller: Principal, argument: &[u8]) ->
     Ok(payload::encode(&FetchCanisterLogsResult { canister_log_records }))
 }
 
-/// The same for canisters, which pay per call and byte out of the attached cycles.
+/// The same for canisters, which attach the price of the largest answer and pay that of theirs.
 pub(super) fn fetch_by_canister(subnet: &mut SubnetState, call: &ManagementCall) -> Result<Step, Refusal> {
-    let reply = fetch(subnet, call.caller, &call.payload)?;
-    let required = fee(&subnet.config.fees, reply.len());
+    let required = fee(&subnet.config.fees, REPLY_BYTES_MAX);
     if call.cycles < required {
         return Err(Refusal::FeeNotAttached { method: "fetch_canister_logs", required, sent: call.cycles });
     }
-    subnet.ledger.burned += required;
-    Ok(Step::reply(reply).accepting(required))
+    let reply = fetch(subnet, call.caller, &call.payload)?;
+    let fee = fee(&subnet.config.fees, reply.len() as u64);
+    subnet.ledger.burned += fee;
+    Ok(Step::reply(reply).accepting(fee))
 }
 
-fn fee(fees: &Fees, reply_bytes: usize) -> u128 {
+fn fee(fees: &Fees, reply_bytes: u64) -> u128 {
     let reference = FETCH_BASE_CYCLES + FETCH_BYTE_CYCLES * reply_bytes as u128;
     if fees.free { 0 } else { reference * fees.nodes as u128 / REFERENCE_NODES }
 }

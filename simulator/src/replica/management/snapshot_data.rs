@@ -82,7 +82,7 @@ pub(super) fn read_data(subnet: &mut SubnetState, call: &ManagementCall) -> Resu
     };
     let instructions = PIECE_INSTRUCTIONS + chunk.len() as u64;
     pay(subnet, canister, instructions, 0)?;
-    let fee = subnet.config.fees.instructions(instructions, false);
+    let fee = subnet.config.fees.execution(instructions, false);
     super::canister_mut(subnet, args.canister_id)?.account.charge(fee);
     Ok(Step::reply(payload::encode(&ReadCanisterSnapshotDataResult { chunk })).costing(instructions))
 }
@@ -114,7 +114,7 @@ pub(super) fn upload_metadata(subnet: &mut SubnetState, call: &ManagementCall) -
     stable.grow(args.stable_memory_size / WASM_PAGE_BYTES).expect("not above the limit");
 
     let (now_nanos, round) = (subnet.time_nanos, subnet.round);
-    let fee = subnet.config.fees.instructions(PIECE_INSTRUCTIONS, false);
+    let fee = subnet.config.fees.execution(PIECE_INSTRUCTIONS, false);
     let canister = super::canister_mut(subnet, args.canister_id)?;
     let snapshot = Snapshot {
         id: next_id(canister),
@@ -175,7 +175,7 @@ pub(super) fn upload_data(subnet: &mut SubnetState, call: &ManagementCall) -> Re
     let instructions = PIECE_INSTRUCTIONS + bytes;
     let growth = pay(subnet, canister, instructions, added_bytes)?;
 
-    let fee = subnet.config.fees.instructions(instructions, false);
+    let fee = subnet.config.fees.execution(instructions, false);
     let canister = super::canister_mut(subnet, args.canister_id)?;
     canister.account.charge(fee);
     growth.reserve(canister);

@@ -67,9 +67,9 @@ pub(super) fn take(subnet: &mut SubnetState, call: &ManagementCall) -> Result<St
         bytes,
     };
     let listed = listed(&snapshot);
-    canister.account.charge(config.fees.instructions(instructions, false));
+    canister.account.charge(config.fees.execution(instructions, false));
     growth.reserve(canister);
-    canister.heap_delta_debit_bytes += bytes;
+    canister.heap_delta_debit_bytes += heap_delta_bytes(&snapshot);
     put(canister, snapshot, args.replace_snapshot.as_deref());
     if args.uninstall_code == Some(true) {
         lifecycle::uninstall(subnet, args.canister_id, call, args.sender_canister_version)?;
@@ -107,6 +107,7 @@ pub(super) fn load(subnet: &mut SubnetState, call: &ManagementCall) -> Result<St
     let old_bytes = canister.execution_bytes() + code_bytes + canister.chunk_store.bytes();
     let growth = pay(subnet, canister, instructions, new_bytes.saturating_sub(old_bytes))?;
 
+    let delta_bytes = heap_delta_bytes(&snapshot);
     let now_nanos = subnet.time_nanos;
     let config = subnet.config.clone();
     subnet.compiled.insert(module.hash());
@@ -123,9 +124,9 @@ pub(super) fn load(subnet: &mut SubnetState, call: &ManagementCall) -> Result<St
             ShownSource::MetadataUpload(candid::Reserved)
         }
     };
-    canister.account.charge(config.fees.instructions(instructions, false));
+    canister.account.charge(config.fees.execution(instructions, false));
     growth.reserve(canister);
-    canister.heap_delta_debit_bytes += snapshot.bytes;
+    canister.heap_delta_debit_bytes += delta_bytes;
     canister.version += 1;
     let details = ChangeDetails::LoadSnapshot(LoadSnapshotRecord {
         from_canister_id: owner,
@@ -194,7 +195,7 @@ pub(super) fn check_room(subnet: &SubnetState, canister: &Canister, replaced: Op
 
 /// Checks the cycles and the memory of a snapshot operation.
 pub(super) fn pay(subnet: &SubnetState, canister: &Canister, instructions: u64, bytes: u64) -> Result<Growth, Refusal> {
-    let fee = subnet.config.fees.instructions(instructions, false);
+    let fee = subnet.config.fees.execution(instructions, false);
     let missing = missing_cycles(&subnet.config, canister, fee);
     if missing > 0 {
         return Err(Refusal::SnapshotOutOfCycles { canister: canister.id, missing });
@@ -214,6 +215,11 @@ pub(super) fn put(canister: &mut Canister, snapshot: Snapshot, replaced: Option<
     }
     canister.snapshots_taken += 1;
     canister.snapshots.insert(snapshot.id.clone(), snapshot);
+}
+
+/// Bytes that taking or loading writes. Stable memory is shared page by page, so it counts nothing.
+fn heap_delta_bytes(snapshot: &Snapshot) -> u64 {
+    snapshot.heap.bytes.len() as u64 + snapshot.chunk_store.bytes()
 }
 
 fn owner(snapshot_id: &[u8]) -> Option<Principal> {
