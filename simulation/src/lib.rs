@@ -1,4 +1,22 @@
 //! Runs Canopy's own Wasm in simulated networks, under faults drawn from a seed, and checks every answer.
+//!
+//! Start at [`run`]: one run from set-up to verdict. [`case`] draws what it consists of, [`faults`] names what may go
+//! wrong, [`network`] is the service on a simulated network, [`workload`] its clients, [`administrator`] whoever stops,
+//! upgrades and tops up. [`history`] records what clients were told ([`answers`]) and [`checkers`] judge it.
+//! [`campaign`] runs many seeds and [`shrink`] makes a failing one smaller.
+//!
+//! The same seed and options give the same run, event for event.
 
+pub mod administrator;
+pub mod answers;
+pub mod caller;
+pub mod campaign;
+pub mod case;
 pub mod checkers;
+pub mod draw;
+pub mod faults;
 pub mod history;
+pub mod network;
+pub mod run;
+pub mod shrink;
+pub mod workload;

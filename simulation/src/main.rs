@@ -1,1 +1,173 @@
-fn main() {}
+//! The command `canopy-simulation`.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use canopy_simulation::campaign::{Campaign, FailedSeed, Summary};
+use canopy_simulation::case::{OPERATIONS_DEFAULT, OPERATIONS_MAX, Options};
+use canopy_simulation::faults::FaultOptions;
+use canopy_simulation::network::Service;
+use canopy_simulation::run::Failure;
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+const EXIT_WRONG: u8 = 1;
+const EXIT_USAGE: u8 = 2;
+const EXIT_NO_PROGRESS: u8 = 3;
+const EXIT_CRASH: u8 = 4;
+
+/// Seeds of a campaign, at most.
+const SEEDS_MAX: u64 = 10_000_000;
+
+/// Runs Canopy in simulated networks under faults, and checks every answer.
+///
+/// Exit codes: 0 all is well, 1 a wrong answer, 2 wrong usage, 3 no progress (or a campaign that proves too little),
+/// 4 a crash.
+#[derive(Parser)]
+#[command(version)]
+struct Command {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Runs seeds.
+    Run(RunArguments),
+}
+
+#[derive(Args)]
+struct RunArguments {
+    /// First seed.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How many seeds, one after the other.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=SEEDS_MAX))]
+    seeds: u64,
+    /// Operations of each run.
+    #[arg(long, default_value_t = OPERATIONS_DEFAULT)]
+    operations: usize,
+    /// Threads; as many as there are processors unless given.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Switches a fault: NAME=on, off, drawn, or a rate from 0 to 1. May be repeated.
+    #[arg(long, value_name = "NAME=SWITCH")]
+    fault: Vec<String>,
+    /// Switches all faults off but these (names, with commas).
+    #[arg(long, value_delimiter = ',', conflicts_with = "none")]
+    only: Vec<String>,
+    /// Switches all faults off.
+    #[arg(long)]
+    none: bool,
+    /// Runs every so many-th seed twice and compares the event logs; 0: none.
+    #[arg(long, default_value_t = 10)]
+    repeat_every: usize,
+    /// Runs that making a failing seed smaller may take.
+    #[arg(long, default_value_t = 40)]
+    shrink_runs: usize,
+}
+
+fn main() -> ExitCode {
+    let Action::Run(arguments) = Command::parse().action;
+    match campaign(&arguments) {
+        Ok(campaign) => run(&campaign, arguments.seed),
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+fn campaign(arguments: &RunArguments) -> Result<Campaign, String> {
+    let mut faults = match (arguments.none, arguments.only.is_empty()) {
+        (true, _) => FaultOptions::none(),
+        (false, false) => FaultOptions::only(&arguments.only)?,
+        (false, true) => FaultOptions::default(),
+    };
+    for text in &arguments.fault {
+        faults.parse(text)?;
+    }
+    if !(1..=OPERATIONS_MAX).contains(&arguments.operations) {
+        return Err(format!("--operations takes 1 to {OPERATIONS_MAX}"));
+    }
+    let last = arguments.seed.checked_add(arguments.seeds).ok_or("the last seed is too large")?;
+    Ok(Campaign {
+        seeds: (arguments.seed..last).collect(),
+        options: Options { operations: arguments.operations, faults },
+        threads: arguments
+            .threads
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |threads| threads.get())),
+        repeat_every: arguments.repeat_every,
+        shrink_runs_max: arguments.shrink_runs,
+        service: Service::CURRENT,
+    })
+}
+
+fn run(campaign: &Campaign, first: u64) -> ExitCode {
+    println!("seed {first}, {} seeds, {} operations each", campaign.seeds.len(), campaign.options.operations);
+    let progress = ProgressBar::new(campaign.seeds.len() as u64);
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {elapsed} (about {eta} left)");
+    progress.set_style(style.expect("the template is fixed and right"));
+    if !std::io::stderr().is_terminal() {
+        progress.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    // A panic in a run is reported with its seed; the default message would only repeat it.
+    std::panic::set_hook(Box::new(|_| {}));
+    let summary = campaign.run(&progress);
+    progress.finish_and_clear();
+    show(&summary);
+    if let Some(failed) = summary.failed.first() {
+        show_failed(failed);
+        return ExitCode::from(match failed.failure {
+            Failure::Wrong(_) => EXIT_WRONG,
+            Failure::NoProgress(_) => EXIT_NO_PROGRESS,
+            Failure::Crash(_) => EXIT_CRASH,
+        });
+    }
+    let weaknesses = summary.weaknesses();
+    for weakness in &weaknesses {
+        println!("the campaign proves too little: {weakness:?}");
+    }
+    if weaknesses.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO_PROGRESS) }
+}
+
+fn show(summary: &Summary) {
+    let counts = summary.counts;
+    println!(
+        "{} runs in {:.1} s ({} of them twice): {} operations done, {} refused, {} unknown; {} messages, {:.0} per second",
+        summary.runs,
+        summary.seconds,
+        summary.repeated,
+        counts.done,
+        counts.refused,
+        counts.unknown,
+        summary.messages,
+        summary.messages_per_second()
+    );
+    for (fault, (runs, times)) in &summary.fired {
+        println!("  {:<26} on in {runs:>6} runs, happened {times:>9} times", fault.text());
+    }
+}
+
+fn show_failed(failed: &FailedSeed) {
+    println!("\nseed {} failed: {}", failed.seed, failed.failure);
+    println!("last events:");
+    for event in &failed.events {
+        println!("  {event}");
+    }
+    println!("replay:  {}", replay(failed.seed, &failed.options));
+    if let Some((options, failure)) = &failed.shrunk {
+        println!("smaller: {}\n  {failure}", replay(failed.seed, options));
+    }
+}
+
+/// Writes the command that runs one seed again.
+fn replay(seed: u64, options: &Options) -> String {
+    let faults = options.faults.arguments().join(" ");
+    format!(
+        "cargo run --release -p canopy-simulation -- run --seed {seed} --operations {} {faults}",
+        options.operations
+    )
+    .trim_end()
+    .to_string()
+}

@@ -35,18 +35,13 @@ impl fmt::Display for Fault {
 
 /// Compares the canisters that exist with those that somebody accounts for.
 ///
-/// `others` are canisters that aren't shards; `written_off` counts canisters that the administrator gave up when
-/// settling an alarm with `TryAgain`. A creation whose call is open, or whose answer is stored and not yet read,
-/// explains one canister, as does each alarm about a lost or unreadable answer.
+/// `others` are canisters that aren't shards, and those that an administrator gave up when settling an alarm with
+/// `TryAgain`. A creation whose call is open, or whose answer is stored and not yet read, explains one canister, as does
+/// each alarm about a lost or unreadable answer.
 ///
 /// # Errors
 /// The first contradiction.
-pub fn check(
-    existing: &BTreeSet<Principal>,
-    others: &BTreeSet<Principal>,
-    written_off: usize,
-    status: &Status,
-) -> Result<(), Fault> {
+pub fn check(existing: &BTreeSet<Principal>, others: &BTreeSet<Principal>, status: &Status) -> Result<(), Fault> {
     let mut known = others.clone();
     for shard in &status.shards {
         let Some(canister) = shard.canister else { continue };
@@ -63,7 +58,7 @@ pub fn check(
         .filter(|alarm| matches!(alarm, Alarm::CreationAnswerLost { .. } | Alarm::CreationAnswerUnreadable { .. }))
         .count();
     let creating = usize::from(alarms == 0 && matches!(status.journal.step, Some(Step::CreateShard(_))));
-    let explained = alarms + creating + written_off;
+    let explained = alarms + creating;
     let canisters: Vec<Principal> = existing.difference(&known).copied().collect();
     if canisters.len() > explained { Err(Fault::Leaked { canisters, explained }) } else { Ok(()) }
 }

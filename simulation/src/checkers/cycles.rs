@@ -22,7 +22,7 @@ pub struct Books {
     pub spent: u128,
     /// Gone with messages that vanished.
     pub lost: u128,
-    /// Attached by the driver's own callers to calls of which they never heard again.
+    /// Attached by the driver's own callers to calls whose answer may be lost.
     pub risked: u128,
 }
 

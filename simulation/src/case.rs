@@ -1,0 +1,128 @@
+//! What a run consists of, all drawn from its seed.
+
+use std::collections::BTreeMap;
+
+use crate::draw::Draw;
+use crate::faults::{FaultName, FaultOptions};
+
+#[cfg(test)]
+mod tests;
+
+/// Streams of draws, one per purpose.
+pub mod stream {
+    pub const CASE: u64 = 1;
+    pub const FAULTS: u64 = 2;
+    pub const WORKLOAD: u64 = 3;
+    pub const ADMINISTRATOR: u64 = 4;
+    pub const CLOCK: u64 = 5;
+}
+
+/// Operations of a run unless the command line says otherwise.
+pub const OPERATIONS_DEFAULT: usize = 220;
+pub const OPERATIONS_MAX: usize = 100_000;
+const SHARDS_MAX: u64 = 4;
+const KEYS_MAX: u64 = 10;
+const USERS_MAX: u64 = 6;
+const CALLERS_MAX: u64 = 4;
+const KEY_BYTES_MAX: u64 = canopy_types::limits::KEY_BYTES_MAX as u64;
+
+/// What the command line says about all runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    pub operations: usize,
+    pub faults: FaultOptions,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { operations: OPERATIONS_DEFAULT, faults: FaultOptions::default() }
+    }
+}
+
+/// Weights of the kinds of operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mix {
+    pub put: u64,
+    pub get: u64,
+    pub delete: u64,
+    pub get_query: u64,
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    pub seed: u64,
+    pub operations: usize,
+    /// Calling canisters live on a subnet of their own.
+    pub callers_elsewhere: bool,
+    pub initial_shards: u32,
+    pub keys: Vec<Vec<u8>>,
+    /// Clients that send ingress messages.
+    pub users: usize,
+    /// Clients that are canisters.
+    pub callers: usize,
+    pub mix: Mix,
+    /// One value in so many is 1 MiB; 0: none.
+    pub large_value_one_in: u64,
+    /// Faults are on while the shards are being made.
+    pub faults_while_starting: bool,
+    /// What a round takes when there is work, in nanoseconds.
+    pub round_nanos: u64,
+    /// Rate of each fault, in millionths; 0: off.
+    pub rates: BTreeMap<FaultName, u32>,
+}
+
+impl Case {
+    /// Draws a run.
+    pub fn draw(seed: u64, options: &Options) -> Self {
+        let rates = options.faults.draw(&mut Draw::new(seed, stream::FAULTS));
+        let mut draw = Draw::new(seed, stream::CASE);
+        let callers_elsewhere = draw.below(3) == 0;
+        let initial_shards = draw.between(1, SHARDS_MAX) as u32;
+        let key_count = draw.between(1, KEYS_MAX);
+        let users = draw.between(1, USERS_MAX) as usize;
+        let callers = draw.below(CALLERS_MAX + 1) as usize;
+        let mix =
+            Mix { put: draw.between(2, 10), get: draw.between(2, 10), delete: draw.below(4), get_query: draw.below(4) };
+        let large_value_one_in = if draw.below(8) == 0 { draw.between(40, 120) } else { 0 };
+        let faults_while_starting = draw.below(2) == 0;
+        let round_nanos = [10_000_000, 100_000_000, 500_000_000, 1_000_000_000][draw.below(4) as usize];
+        let keys = (0..key_count).map(|number| draw_key(&mut draw, number as u8)).collect();
+        Self {
+            seed,
+            operations: options.operations,
+            callers_elsewhere: callers_elsewhere || rates[&FaultName::SubnetSkew] > 0,
+            initial_shards,
+            keys,
+            users,
+            // Only callers attach cycles, and only they see another clock.
+            callers: callers.max(usize::from(rates[&FaultName::CyclesLost] > 0 || rates[&FaultName::SubnetSkew] > 0)),
+            mix,
+            large_value_one_in,
+            faults_while_starting,
+            round_nanos,
+            rates,
+        }
+    }
+
+    pub fn rate(&self, fault: FaultName) -> u32 {
+        self.rates[&fault]
+    }
+
+    /// Lists the faults that are on.
+    pub fn faults(&self) -> impl Iterator<Item = FaultName> + '_ {
+        self.rates.iter().filter(|(_, rate)| **rate > 0).map(|(fault, _)| *fault)
+    }
+}
+
+/// Draws a key that begins with its number, most of them short.
+fn draw_key(draw: &mut Draw, number: u8) -> Vec<u8> {
+    let bytes = match draw.below(8) {
+        0 => KEY_BYTES_MAX,
+        1 => draw.between(1, KEY_BYTES_MAX),
+        _ => draw.between(1, 40),
+    };
+    let mut key = vec![number];
+    key.resize(bytes as usize, b'k');
+    key
+}

@@ -1,0 +1,30 @@
+use super::*;
+
+#[test]
+fn the_same_seed_draws_the_same_case() {
+    let options = Options::default();
+    assert_eq!(Case::draw(7, &options), Case::draw(7, &options));
+    assert_ne!(Case::draw(7, &options), Case::draw(8, &options));
+}
+
+#[test]
+fn cases_stay_within_bounds_and_reach_them() {
+    let mut shards = std::collections::BTreeSet::new();
+    for seed in 0..200 {
+        let case = Case::draw(seed, &Options::default());
+        shards.insert(case.initial_shards);
+        assert!(case.users >= 1 && case.users + case.callers <= (USERS_MAX + CALLERS_MAX) as usize);
+        assert!(case.keys.iter().all(|key| (1..=KEY_BYTES_MAX as usize).contains(&key.len())));
+        let distinct: std::collections::BTreeSet<&Vec<u8>> = case.keys.iter().collect();
+        assert_eq!(distinct.len(), case.keys.len());
+    }
+    assert_eq!(shards.len(), SHARDS_MAX as usize);
+}
+
+#[test]
+fn every_fault_is_on_in_some_and_off_in_others() {
+    for fault in FaultName::ALL {
+        let on = (0..200).filter(|seed| Case::draw(*seed, &Options::default()).rate(*fault) > 0).count();
+        assert!((20..=150).contains(&on), "{} is on in {on} of 200", fault.text());
+    }
+}

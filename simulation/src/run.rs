@@ -1,0 +1,350 @@
+//! One run: set up, a phase under faults, a phase without them in which the service must recover.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use candid::Principal;
+use canopy_simulator::event_log::Event;
+use canopy_types::codec::encode;
+use canopy_types::{GetArguments, PutArguments};
+use serde_bytes::ByteBuf;
+
+use crate::administrator::Administrator;
+use crate::answers::{Method, fingerprint, read_reject, read_reply};
+use crate::case::{Case, stream};
+use crate::checkers::{canisters, cover, cycles, linearizability};
+use crate::draw::Draw;
+use crate::faults::FaultName;
+use crate::history::{Action, Counts, History, Outcome};
+use crate::network::{Network, SKEW_NANOS_MAX, Service};
+use crate::workload::Workload;
+
+/// Steps between two looks at the network.
+const CHECK_STEPS: u64 = 20;
+/// Steps of the first phase, per operation and in all.
+const STEPS_PER_OPERATION: u64 = 60;
+const STEPS_EXTRA: u64 = 10_000;
+/// Steps that a service without faults has to become ready.
+const READY_STEPS_MAX: u64 = 400;
+/// Steps that a service has to recover. Its longest waits are 5 minutes each, a step is a second and more.
+const RECOVERY_STEPS_MAX: u64 = 3_000;
+/// Attempts to read and to write each key in the end.
+const FINAL_ATTEMPTS_MAX: usize = 40;
+const SECOND_NANOS: u64 = 1_000_000_000;
+/// Steps without an answer after which the clock goes faster.
+const QUIET_STEPS: u64 = 6;
+/// By how much it goes at most, per step: 10 s.
+const QUIET_STEP_NANOS_MAX: u64 = 10_000_000_000;
+/// Time after which nothing that was sent before can still happen: message expiry and the longest deadline.
+const SETTLED_NANOS: u64 = 620 * SECOND_NANOS;
+/// Events that are shown with a failure.
+const EVENTS_SHOWN: usize = 40;
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Something that must hold doesn't.
+    Wrong(String),
+    /// The service did not recover after the faults were over.
+    NoProgress(String),
+    /// The driver, the simulator or a bound of theirs gave way.
+    Crash(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Wrong(text) => write!(formatter, "wrong: {text}"),
+            Failure::NoProgress(text) => write!(formatter, "no progress: {text}"),
+            Failure::Crash(text) => write!(formatter, "crash: {text}"),
+        }
+    }
+}
+
+impl Failure {
+    /// Tells whether two failures are of one kind, for shrinking.
+    pub fn is_like(&self, other: &Failure) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub counts: Counts,
+    /// Simulated message executions.
+    pub messages: u64,
+    /// Hash over all of them.
+    pub chain: [u8; 32],
+    /// How often each fault that was on happened.
+    pub fired: BTreeMap<FaultName, u64>,
+    pub failure: Option<Failure>,
+    /// The last events, in case of a failure.
+    pub events: Vec<String>,
+}
+
+/// Runs a case from beginning to end. Panics are the caller's to contain.
+pub fn run(case: &Case, service: Service) -> Report {
+    let mut run = match Run::new(case, service) {
+        Ok(run) => run,
+        Err(reason) => return Report::of_failure(Failure::Crash(format!("setting up: {reason}"))),
+    };
+    let failure = run.phases().err();
+    run.report(failure)
+}
+
+impl Report {
+    /// Makes the report of a run that came to nothing.
+    pub fn of_failure(failure: Failure) -> Self {
+        Self {
+            counts: Counts::default(),
+            messages: 0,
+            chain: [0; 32],
+            fired: BTreeMap::new(),
+            failure: Some(failure),
+            events: Vec::new(),
+        }
+    }
+}
+
+struct Run<'a> {
+    case: &'a Case,
+    network: Network,
+    workload: Workload,
+    administrator: Administrator,
+    history: History,
+    clock: Draw,
+    steps: u64,
+    quiet_steps: u64,
+}
+
+impl<'a> Run<'a> {
+    fn new(case: &'a Case, service: Service) -> Result<Self, String> {
+        let mut network = Network::new(case, service)?;
+        if case.rate(FaultName::SubnetSkew) > 0 {
+            let nanos = Draw::new(case.seed, stream::CLOCK + 100).below(SKEW_NANOS_MAX);
+            network.instance.set_skew(&network.callers_subnet, nanos);
+        }
+        let workload = Workload::new(case, &network);
+        Ok(Self {
+            case,
+            workload,
+            network,
+            administrator: Administrator::new(case),
+            history: History::default(),
+            clock: Draw::new(case.seed, stream::CLOCK),
+            steps: 0,
+            quiet_steps: 0,
+        })
+    }
+
+    fn phases(&mut self) -> Result<(), Failure> {
+        self.start()?;
+        self.trouble()?;
+        self.recover()?;
+        self.read_and_write_everything()?;
+        self.check_network()?;
+        linearizability::check(&self.history).map_err(wrong)
+    }
+
+    /// Waits until the service is ready, or for a bounded while if faults are on.
+    fn start(&mut self) -> Result<(), Failure> {
+        if self.case.faults_while_starting {
+            self.network.set_rates(&self.case.rates);
+        }
+        for _ in 0..READY_STEPS_MAX {
+            self.administrator.step(self.case, &mut self.network, self.case.faults_while_starting);
+            self.advance(SECOND_NANOS)?;
+            if self.network.status().is_some_and(|status| status.ready) {
+                break;
+            }
+        }
+        if !self.case.faults_while_starting && !self.network.status().is_some_and(|status| status.ready) {
+            return Err(Failure::NoProgress("the router isn't ready, and there were no faults".to_string()));
+        }
+        self.network.set_rates(&self.case.rates);
+        Ok(())
+    }
+
+    /// Sends all operations while everything may go wrong.
+    fn trouble(&mut self) -> Result<(), Failure> {
+        let steps_max = STEPS_EXTRA + STEPS_PER_OPERATION * self.case.operations as u64;
+        for _ in 0..steps_max {
+            if self.workload.is_done() {
+                return Ok(());
+            }
+            self.administrator.step(self.case, &mut self.network, true);
+            let answered = self.workload.answered;
+            self.workload.step(self.case, &mut self.network, &mut self.history);
+            if let Some(impossible) = &self.workload.impossible {
+                return Err(Failure::Wrong(impossible.0.clone()));
+            }
+            let idle = self.workload.is_waiting() && self.workload.answered == answered;
+            self.quiet_steps = if idle { self.quiet_steps + 1 } else { 0 };
+            let nanos = self.draw_round();
+            self.advance(nanos)?;
+        }
+        Err(Failure::Crash(format!("the operations didn't end within {steps_max} steps")))
+    }
+
+    fn draw_round(&mut self) -> u64 {
+        let round = self.clock.below(2 * self.case.round_nanos) + 1;
+        if self.quiet_steps < QUIET_STEPS {
+            return round;
+        }
+        let faster = SECOND_NANOS << (self.quiet_steps - QUIET_STEPS).min(4);
+        round.max(faster.min(QUIET_STEP_NANOS_MAX))
+    }
+
+    /// Runs a round, and looks at the network now and then.
+    fn advance(&mut self, nanos: u64) -> Result<(), Failure> {
+        self.network.advance(nanos);
+        self.steps += 1;
+        if self.steps.is_multiple_of(CHECK_STEPS) { self.check_network() } else { Ok(()) }
+    }
+
+    /// Ends all faults and waits for the service.
+    fn recover(&mut self) -> Result<(), Failure> {
+        self.network.switch_faults_off();
+        let settled = self.network.instance.time_nanos() + SETTLED_NANOS;
+        let mut status = None;
+        for _ in 0..RECOVERY_STEPS_MAX {
+            self.administrator.step(self.case, &mut self.network, false);
+            self.administrator.top_up_all(&mut self.network);
+            self.advance(2 * SECOND_NANOS)?;
+            if self.network.instance.time_nanos() < settled || !self.administrator.is_idle() {
+                continue;
+            }
+            status = self.network.status();
+            if status.as_ref().is_some_and(|status| status.ready && status.open_calls == 0 && status.alarms.is_empty())
+            {
+                return Ok(());
+            }
+        }
+        Err(Failure::NoProgress(format!(
+            "the service did not recover within {RECOVERY_STEPS_MAX} steps; administrator idle: {}; status: {status:?}",
+            self.administrator.is_idle()
+        )))
+    }
+
+    /// Reads each key by update and by query, writes it and reads it again.
+    fn read_and_write_everything(&mut self) -> Result<(), Failure> {
+        for key in 0..self.case.keys.len() {
+            for method in [Method::Get, Method::GetQuery, Method::Put, Method::Get, Method::GetQuery] {
+                self.insist(key, method)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Repeats an operation until it is done.
+    fn insist(&mut self, key: usize, method: Method) -> Result<(), Failure> {
+        let user = self.network.users[0];
+        let key_bytes = ByteBuf::from(self.case.keys[key].clone());
+        let mut last = String::new();
+        for attempt in 0..FINAL_ATTEMPTS_MAX {
+            let (action, arguments) = if method == Method::Put {
+                let value = format!("final value of key {key}, attempt {attempt}").into_bytes();
+                let action = Action::Put(fingerprint(&value));
+                (action, encode(&PutArguments { key: key_bytes.clone(), value: ByteBuf::from(value) }))
+            } else {
+                (Action::Get, encode(&GetArguments { key: key_bytes.clone() }))
+            };
+            let operation = self.history.invoke(usize::MAX, key, action);
+            let answer = if method == Method::GetQuery {
+                self.network.query(user, self.network.router, method.name(), arguments)
+            } else {
+                match self.network.submit(user, self.network.router, method.name(), arguments) {
+                    Ok(message) => match self.network.instance.await_ingress(&message) {
+                        Ok(answer) => answer,
+                        Err(refusal) => return Err(Failure::NoProgress(refusal.0)),
+                    },
+                    Err(error) => Err(error),
+                }
+            };
+            let outcome = match &answer {
+                Ok(reply) => read_reply(method, reply).map_err(|impossible| Failure::Wrong(impossible.0))?,
+                Err(error) => read_reject(error, true),
+            };
+            self.history.answer(operation, outcome);
+            if !matches!(outcome, Outcome::Refused | Outcome::Unknown) {
+                return Ok(());
+            }
+            last = match answer {
+                Ok(reply) => describe(method, &reply),
+                Err(error) => format!("{}: {}", error.code, error.message),
+            };
+            self.advance(10 * SECOND_NANOS)?;
+        }
+        Err(Failure::NoProgress(format!("`{}` of key {key} is never done: {last}", method.name())))
+    }
+
+    /// Checks everything that can be seen from outside at this moment.
+    fn check_network(&mut self) -> Result<(), Failure> {
+        cycles::check(&self.network.books()).map_err(wrong)?;
+        self.network.instance.check_invariants();
+        if let Some(status) = self.network.status() {
+            let existing = self.network.instance.canister_ids(&self.network.service_subnet);
+            canisters::check(&existing, &self.network.others(), &status).map_err(wrong)?;
+        }
+        let Some(table) = self.network.routing_table().filter(|table| !table.routes.is_empty()) else { return Ok(()) };
+        let shards: Vec<Principal> = table.routes.iter().map(|route| route.shard).collect();
+        let infos: Vec<_> = shards.into_iter().filter_map(|shard| Some((shard, self.network.info(shard)?))).collect();
+        cover::check(self.network.router, &table, &infos).map_err(wrong)
+    }
+
+    fn report(&self, failure: Option<Failure>) -> Report {
+        let mut fired = BTreeMap::new();
+        for fault in self.case.faults() {
+            let times = match (fault.simulator(), fault) {
+                (Some(of_simulator), _) => self.network.fired(of_simulator),
+                (None, FaultName::OrderShuffled) => 1,
+                (None, FaultName::SubnetSkew) => 1,
+                (None, FaultName::SenderGivesUp) => self.workload.given_up,
+                (None, _) => self.administrator.fired.get(&fault).copied().unwrap_or(0),
+            };
+            fired.insert(fault, times);
+        }
+        let log = self.network.instance.events();
+        let kept: Vec<&Event> = log.recent().collect();
+        let shown = if failure.is_some() { &kept[kept.len().saturating_sub(EVENTS_SHOWN)..] } else { &[] };
+        Report {
+            counts: self.history.counts(),
+            messages: log.len(),
+            chain: log.chain(),
+            fired,
+            failure,
+            events: shown.iter().map(|event| show(event)).collect(),
+        }
+    }
+}
+
+fn wrong(fault: impl fmt::Display) -> Failure {
+    Failure::Wrong(fault.to_string())
+}
+
+fn describe(method: Method, reply: &[u8]) -> String {
+    use canopy_types::codec::decode;
+    use canopy_types::{DeleteResult, GetResult, PutResult};
+    match method {
+        Method::Put => format!("{:?}", decode::<PutResult>(reply)),
+        Method::Delete => format!("{:?}", decode::<DeleteResult>(reply)),
+        Method::Get | Method::GetQuery => format!("{:?}", decode::<GetResult>(reply)),
+    }
+}
+
+fn show(event: &Event) -> String {
+    format!(
+        "{:>7} {:>14.6} s  {:<27} {:?} {} arg {:016x} answer {:016x} {} instructions, {} cycles, state {:016x}",
+        event.sequence,
+        (event.time_nanos - canopy_simulator::instance::GENESIS_NANOS) as f64 / 1e9,
+        event.canister.to_text(),
+        event.kind,
+        event.method,
+        event.argument_hash,
+        event.answer_hash,
+        event.instructions,
+        event.balance,
+        event.state_hash
+    )
+}
