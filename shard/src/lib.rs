@@ -10,3 +10,4 @@ mod growth;
 pub mod service;
 mod simple_store;
 mod state;
+pub mod store;

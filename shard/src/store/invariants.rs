@@ -8,7 +8,7 @@ use super::api::{Kind, Violation};
 use super::layout::{FIRST_PAGE, PAGE_BYTES, SEGMENT_PAGES, SEGMENT_RESERVED_PAGES};
 use super::pages::{PageKind, Pages};
 use super::record::{Pointer, RecordHeader};
-use super::slabs::{RUN_CLASS, SIZE_CLASSES, run_pages};
+use super::slabs::{RUN_CLASS, SIZE_CLASSES, listed_from, run_pages};
 use super::state::{Counters, Store};
 use super::tree::{Entry, Tree, TreeKey};
 
@@ -54,7 +54,9 @@ impl<M: Memory> Store<M> {
         for entry in entries {
             let Pointer::Record { slot, kind, expires, .. } = Pointer::decode(entry.payload) else { continue };
             let header = RecordHeader::read(&self.pages.memory, slot.address());
-            require(header.kind == kind && (header.expires != 0) == expires, || format!("{entry:?} against {header:?}"))?;
+            require(header.kind == kind && (header.expires != 0) == expires, || {
+                format!("{entry:?} against {header:?}")
+            })?;
             require(slot.suits(header.record_bytes(), header.record_bytes()), || format!("{slot:?} for {header:?}"))?;
             let room = slot.room(header.record_bytes());
             used_bytes += room;
@@ -93,16 +95,20 @@ impl<M: Memory> Store<M> {
         self.slabs.each_partial(&self.pages, &mut |class, page| twice |= !partial.insert((page, class)));
         require(!twice, || "a slab is twice in the lists".to_string())?;
         let mut slab_pages = 0;
-        // The current slab may be empty, any other is found through its records.
-        let known = slots.keys().copied().chain(partial.iter().copied()).chain(self.slabs.each_current());
+        // The current slab may be empty, any other is found through its records or its spare slot.
+        let known = slots.keys().copied().chain(partial.iter().copied()).chain(self.slabs.each_special());
         for (page, class) in known.collect::<BTreeSet<_>>() {
             let size = &SIZE_CLASSES[class as usize];
             let used = slots.get(&(page, class)).copied().unwrap_or(0);
-            let (free, current) = self.slabs.free_slots(&self.pages, page, class);
+            let (free, current, spare) = self.slabs.free_slots(&self.pages, page, class);
+            require(used & spare == 0, || format!("slab {page}: used {used:x}, spare {spare:x}"))?;
+            let used = used | spare;
             let all = u64::MAX >> (64 - size.slots);
             require(free ^ used == all && free & used == 0, || format!("slab {page}: free {free:x}, used {used:x}"))?;
             let listed = partial.contains(&(page, class));
-            require(listed == (!current && free != 0), || format!("slab {page}: listed {listed}, free {free:x}"))?;
+            require(listed == (!current && free.count_ones() >= listed_from(class)), || {
+                format!("slab {page}: listed {listed}, free {free:x}")
+            })?;
             require(current || used != 0, || format!("slab {page} is empty"))?;
             let entry = self.pages.entry(page);
             require(entry.kind == PageKind::Slab && entry.class == class, || format!("slab {page} is {entry:?}"))?;
@@ -157,10 +163,9 @@ impl<M: Memory> Store<M> {
             require(list == Pages::<M>::list_for(pages), || format!("free run {page}+{pages} is in list {list}"))?;
             let (head, tail) = (self.pages.entry(page), self.pages.entry(page + pages - 1));
             let tail_kind = if pages == 1 { PageKind::Free } else { PageKind::FreeTail };
-            require(
-                head.kind == PageKind::Free && tail.kind == tail_kind && tail.word == u64::from(pages),
-                || format!("free run {page}+{pages}: {head:?}, {tail:?}"),
-            )?;
+            require(head.kind == PageKind::Free && tail.kind == tail_kind && tail.word == u64::from(pages), || {
+                format!("free run {page}+{pages}: {head:?}, {tail:?}")
+            })?;
             add_run(runs, page, pages)?;
             free_pages += pages;
         }
@@ -177,8 +182,7 @@ impl<M: Memory> Store<M> {
             after_free = now_free;
             next = page + pages;
         }
-        let begun = next.is_multiple_of(SEGMENT_PAGES)
-            && self.pages.frontier == next + SEGMENT_RESERVED_PAGES;
+        let begun = next.is_multiple_of(SEGMENT_PAGES) && self.pages.frontier == next + SEGMENT_RESERVED_PAGES;
         require(next == self.pages.frontier || begun, || format!("used to {next}, frontier {}", self.pages.frontier))?;
         let capacity = u64::from(self.pages.capacity) * PAGE_BYTES;
         require(self.pages.memory.inner().size() * 65_536 >= capacity, || "capacity beyond the memory".to_string())
@@ -197,7 +201,7 @@ fn tree_entries<M: Memory>(pages: &Pages<M>, tree: &mut Tree, runs: &mut Runs) -
     let mut all: Vec<Entry> = Vec::new();
     let mut broken = None;
     let depth = tree.depth;
-    tree.each_leaf(pages, &mut |page, low, high, entries| {
+    tree.each_leaf(pages, |page, low, high, entries| {
         let ordered = entries.is_sorted_by_key(|entry| entry.key);
         let bounded = entries.first().is_none_or(|entry| entry.key >= low)
             && entries.last().is_none_or(|entry| entry.key <= high);

@@ -15,8 +15,8 @@
 //!   16  counters (`Counters`), to 176                   Record: in a slot of a slab, or in a run of pages
 //!  256  free runs: bit per list, list heads  8 + 60 x 4    0  kind 1, space 1, key length 2, value length 4
 //!  512  size classes: current slab 4,                      8  version 8
-//!       head of partial slabs 4, free        53 x 16      16  expires 6, issued 6 (milliseconds, rounded up)
-//!       slots of the current slab 8                       28  digest of the arguments 8
+//!       head of partial slabs 4, free        53 x 24      16  expires 6, issued 6 (milliseconds, rounded up)
+//!       slots of the current 8, spare 8                   28  digest of the arguments 8
 //! 2048  receipt lists: minute 4, head 4,                  36  identity of the operation 16
 //!       tail 4, in tail 2, taken of head 2   33 x 16      52  key, value
 //! 3072  staged receipts: page 4, first 2,
@@ -70,7 +70,7 @@ pub const COUNTERS_BYTES: usize = 160;
 pub const FREE_RUNS_OFFSET: u64 = 256;
 pub const FREE_RUN_LISTS: usize = 60;
 pub const CLASSES_OFFSET: u64 = 512;
-pub const CLASS_BYTES: u64 = 16;
+pub const CLASS_BYTES: u64 = 24;
 pub const RECEIPT_LISTS_OFFSET: u64 = 2_048;
 pub const RECEIPT_LIST_BYTES: u64 = 16;
 /// Lists for minutes: receipts live for 16 of them, the rest leaves room for a sweep that is late.
@@ -120,9 +120,7 @@ const _: () = {
     assert!(STAGED_OFFSET + STAGED_HEADER_BYTES + STAGED_MAX as u64 * RECEIPT_BYTES as u64 <= PAGE_BYTES);
     assert!(NODE_ENTRIES == 170 && RECEIPTS_PER_PAGE == 73);
     // A receipt's minutes are fewer than the lists, so a list's other minute is over.
-    assert!(
-        (RECEIPT_MILLISECONDS + 2 * ISSUED_AHEAD_MILLISECONDS) / MINUTE_MILLISECONDS + 2 < MINUTE_LISTS as u64
-    );
+    assert!((RECEIPT_MILLISECONDS + 2 * ISSUED_AHEAD_MILLISECONDS) / MINUTE_MILLISECONDS + 2 < MINUTE_LISTS as u64);
     assert!(KEY_BYTES_MAX <= u16::MAX as usize);
     // A run lies within one segment.
     assert!(RECORD_BYTES_MAX as u64 / PAGE_BYTES + 1 < (SEGMENT_PAGES - FIRST_PAGE) as u64);

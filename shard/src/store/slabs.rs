@@ -2,15 +2,16 @@
 //!
 //! A slab's free slots are bits in its first page's table entry; a record that was freed is never touched. Each size
 //! class has a *current* slab, whose bits lie in the header instead (which every write dirties anyway), so that filling
-//! a slab costs no page of the table. Slabs with free slots that aren't current are in a list of their class; a slab
-//! that becomes empty is given back as pages.
+//! a slab costs no page of the table, and one *spare* slot, the last one freed, which often spares both a page of the
+//! table when it is freed and one when it is used again. Other slabs with a fifth of their slots free are in a list of
+//! their class; with fewer they aren't worth the writing. A slab that becomes empty is given back as pages.
 //!
 //! Larger slots lie in larger slabs, because four slots of 1,024 bytes in a page of 4 KiB would leave records of 1,100
 //! bytes a third of their slot. The price is that some records lie across two pages, and dirty both.
 
 use ic_stable_structures::Memory;
 
-use super::layout::{CLASS_BYTES, CLASSES_OFFSET, PAGE_BYTES, RECORD_HEADER_BYTES, u32_at, u64_at};
+use super::layout::{CLASS_BYTES, CLASSES_OFFSET, PAGE_BYTES, RECORD_HEADER_BYTES, put_at, u32_at, u64_at};
 use super::pages::{PageKind, Pages, TableEntry};
 
 /// Slots per slab of one page, then of 4, then of 16: slot sizes grow by about a ninth.
@@ -61,8 +62,8 @@ const _: () = {
     assert!(SIZE_CLASSES[0].slot_bytes as usize > RECORD_HEADER_BYTES);
     let mut index = 1;
     while index < CLASSES {
-        // So a full slab whose slot is freed is never empty at once, and an empty one was in a list.
-        assert!(SIZE_CLASSES[index].slots > 1);
+        // So an empty slab has been in a list, and is taken out of it.
+        assert!((SIZE_CLASSES[index].slots / 5) < SIZE_CLASSES[index].slots - 1);
         assert!(SIZE_CLASSES[index - 1].slot_bytes < SIZE_CLASSES[index].slot_bytes);
         index += 1;
     }
@@ -120,6 +121,8 @@ struct ClassState {
     current: u32,
     partial: u32,
     free: u64,
+    /// Free, but used as far as its slab's bits tell.
+    spare: Option<(u32, u8)>,
 }
 
 /// Hands out slots and runs for records.
@@ -131,6 +134,20 @@ pub struct Slabs {
     pub run_pages: u32,
     /// Bytes of slots and runs in use.
     pub used_bytes: u64,
+}
+
+/// A spare slot in 8 bytes; 0: none.
+fn encode_spare(spare: Option<(u32, u8)>) -> u64 {
+    spare.map_or(0, |(page, index)| u64::from(page) << 8 | u64::from(index))
+}
+
+fn decode_spare(number: u64) -> Option<(u32, u8)> {
+    (number != 0).then_some(((number >> 8) as u32, number as u8))
+}
+
+/// Free slots from which on a slab is in the list of its class.
+pub fn listed_from(class: u8) -> u32 {
+    (u32::from(SIZE_CLASSES[class as usize].slots) / 5).max(1)
 }
 
 fn all_free(class: u8) -> u64 {
@@ -149,17 +166,23 @@ impl Slabs {
         pages.memory.read(CLASSES_OFFSET, &mut bytes);
         let mut classes = [ClassState::default(); CLASSES];
         for (state, bytes) in classes.iter_mut().zip(bytes.chunks_exact(CLASS_BYTES as usize)) {
-            *state = ClassState { current: u32_at(bytes, 0), partial: u32_at(bytes, 4), free: u64_at(bytes, 8) };
+            *state = ClassState {
+                current: u32_at(bytes, 0),
+                partial: u32_at(bytes, 4),
+                free: u64_at(bytes, 8),
+                spare: decode_spare(u64_at(bytes, 16)),
+            };
         }
         Slabs { classes, slab_pages, run_pages, used_bytes }
     }
 
     fn store_class<M: Memory>(&self, pages: &mut Pages<M>, class: u8) {
-        let ClassState { current, partial, free } = self.classes[class as usize];
+        let ClassState { current, partial, free, spare } = self.classes[class as usize];
         let mut bytes = [0; CLASS_BYTES as usize];
-        bytes[..4].copy_from_slice(&current.to_le_bytes());
-        bytes[4..8].copy_from_slice(&partial.to_le_bytes());
-        bytes[8..].copy_from_slice(&free.to_le_bytes());
+        put_at(&mut bytes, 0, current.to_le_bytes());
+        put_at(&mut bytes, 4, partial.to_le_bytes());
+        put_at(&mut bytes, 8, free.to_le_bytes());
+        put_at(&mut bytes, 16, encode_spare(spare).to_le_bytes());
         pages.memory.write(CLASSES_OFFSET + u64::from(class) * CLASS_BYTES, &bytes);
     }
 
@@ -169,7 +192,7 @@ impl Slabs {
             RUN_CLASS => u64::from(run_pages(bytes)),
             class => {
                 let state = &self.classes[class as usize];
-                if state.free != 0 || state.partial != 0 {
+                if state.free != 0 || state.partial != 0 || state.spare.is_some() {
                     0
                 } else {
                     u64::from(SIZE_CLASSES[class as usize].slab_pages)
@@ -188,6 +211,11 @@ impl Slabs {
             self.used_bytes += u64::from(count) * PAGE_BYTES;
             return Some(Slot { page, index: 0, class });
         }
+        if let Some((page, index)) = self.classes[class as usize].spare.take() {
+            self.used_bytes += u64::from(SIZE_CLASSES[class as usize].slot_bytes);
+            self.store_class(pages, class);
+            return Some(Slot { page, index, class });
+        }
         if self.classes[class as usize].free == 0 {
             self.replace_current(pages, class)?;
         }
@@ -205,8 +233,8 @@ impl Slabs {
         let ClassState { current: full, partial, .. } = self.classes[class as usize];
         if partial != 0 {
             let entry = pages.entry(partial);
-            self.set_partial(pages, class, entry.next);
             let state = &mut self.classes[class as usize];
+            state.partial = entry.next;
             state.current = partial;
             state.free = entry.word;
         } else {
@@ -221,16 +249,6 @@ impl Slabs {
             pages.set_entry(full, TableEntry::used(PageKind::Slab, class));
         }
         Some(())
-    }
-
-    /// Makes `head` the first of the class's partial slabs.
-    fn set_partial<M: Memory>(&mut self, pages: &mut Pages<M>, class: u8, head: u32) {
-        self.classes[class as usize].partial = head;
-        if head != 0 {
-            let mut entry = pages.entry(head);
-            entry.previous = 0;
-            pages.set_entry(head, entry);
-        }
     }
 
     /// Frees the room of a record of `bytes`.
@@ -250,15 +268,20 @@ impl Slabs {
             self.store_class(pages, slot.class);
             return;
         }
+        if state.spare.is_none() {
+            state.spare = Some((slot.page, slot.index));
+            self.store_class(pages, slot.class);
+            return;
+        }
         let entry = pages.entry(slot.page);
         debug_assert_eq!(entry.word & bit, 0, "a slot is freed once");
         let free = entry.word | bit;
         if free == all_free(slot.class) {
-            self.unlink(pages, slot.class, entry);
+            self.unlink(pages, slot.class, slot.page, entry);
             let slab_pages = SIZE_CLASSES[slot.class as usize].slab_pages;
             self.slab_pages -= slab_pages;
             pages.give_back(slot.page, slab_pages);
-        } else if entry.word == 0 {
+        } else if free.count_ones() == listed_from(slot.class) {
             self.link(pages, slot.class, slot.page, free);
         } else {
             pages.set_word(slot.page, free);
@@ -277,9 +300,10 @@ impl Slabs {
         self.store_class(pages, class);
     }
 
-    fn unlink<M: Memory>(&mut self, pages: &mut Pages<M>, class: u8, entry: TableEntry) {
-        if entry.previous == 0 {
-            self.set_partial(pages, class, entry.next);
+    /// Takes a slab out of its list. The first one's `previous` means nothing.
+    fn unlink<M: Memory>(&mut self, pages: &mut Pages<M>, class: u8, page: u32, entry: TableEntry) {
+        if self.classes[class as usize].partial == page {
+            self.classes[class as usize].partial = entry.next;
             self.store_class(pages, class);
             return;
         }
@@ -293,15 +317,20 @@ impl Slabs {
         }
     }
 
-    /// A slab's free slots and whether it is current, for checks.
-    pub fn free_slots<M: Memory>(&self, pages: &Pages<M>, page: u32, class: u8) -> (u64, bool) {
+    /// A slab's free slots as its bits tell, whether it is current, and the bit of its spare slot, for checks.
+    pub fn free_slots<M: Memory>(&self, pages: &Pages<M>, page: u32, class: u8) -> (u64, bool, u64) {
         let state = &self.classes[class as usize];
-        if state.current == page { (state.free, true) } else { (pages.entry(page).word, false) }
+        let spare = state.spare.filter(|spare| spare.0 == page).map_or(0, |spare| 1 << spare.1);
+        let current = state.current == page;
+        (if current { state.free } else { pages.entry(page).word }, current, spare)
     }
 
-    /// The current slabs and their classes, for checks.
-    pub fn each_current(&self) -> impl Iterator<Item = (u32, u8)> + '_ {
-        self.classes.iter().enumerate().filter(|(_, state)| state.current != 0).map(|(at, state)| (state.current, at as u8))
+    /// The current slabs and those of spare slots, with their classes, for checks.
+    pub fn each_special(&self) -> impl Iterator<Item = (u32, u8)> + '_ {
+        self.classes.iter().enumerate().flat_map(|(at, state)| {
+            let current = (state.current != 0).then_some((state.current, at as u8));
+            current.into_iter().chain(state.spare.map(|spare| (spare.0, at as u8)))
+        })
     }
 
     /// Calls `visit` with every slab in the lists of partial slabs, for checks.

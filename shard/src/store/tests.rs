@@ -58,14 +58,7 @@ fn operation(number: u64, issued: u64) -> Operation {
 }
 
 fn put<'a>(key: KeyRef<'a>, value: &'a [u8], operation: Option<Operation>) -> Put<'a> {
-    Put {
-        key,
-        kind: super::Kind::Value,
-        value,
-        expires_at: None,
-        precondition: super::Precondition::None,
-        operation,
-    }
+    Put { key, kind: super::Kind::Value, value, expires_at: None, precondition: super::Precondition::None, operation }
 }
 
 /// A store in a new memory, at noon.

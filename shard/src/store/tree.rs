@@ -371,7 +371,7 @@ impl Tree {
     }
 
     /// Visits every leaf with its bounds and entries, for checks.
-    pub fn each_leaf<M: Memory>(&mut self, pages: &Pages<M>, visit: &mut dyn FnMut(u32, TreeKey, TreeKey, &[Entry])) {
+    pub fn each_leaf<M: Memory>(&mut self, pages: &Pages<M>, mut visit: impl FnMut(u32, TreeKey, TreeKey, &[Entry])) {
         let mut position = self.find(pages, (0, 0));
         let mut entries = Vec::new();
         position.index = 0;

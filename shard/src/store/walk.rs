@@ -28,8 +28,7 @@ impl<M: Memory> Store<M> {
     /// Visits the records (and receipts) of a hash range in the order of (hash, tag of the key, space, key), until the
     /// range or the budget ends. At least one item is visited, so a budget that is too small still gets on.
     pub fn walk(&mut self, walk: &Walk, budget: &Budget, visit: &mut dyn FnMut(Item)) -> WalkEnd {
-        let mut step =
-            Step { walk, budget, meter: self.meter(), bytes: 0, visited: 0, value: Vec::new() };
+        let mut step = Step { walk, budget, meter: self.meter(), bytes: 0, visited: 0, value: Vec::new() };
         let from = match &walk.after {
             None => Some((walk.first, 0)),
             Some(cursor) if (cursor.hash, cursor.tag) < (walk.first, 0) => Some((walk.first, 0)),
@@ -77,7 +76,8 @@ impl<M: Memory> Store<M> {
         let within = within.and_then(|after| after.key.clone());
         let receipts: Vec<StoredReceipt> = if step.walk.receipts { self.live_receipts_of(group) } else { Vec::new() };
         if let Some((hash, tag)) = *passed
-            && (!self.may_go_on(&step.meter, step.budget) || !step.has_bytes(receipts.len() as u64 * RECEIPT_BUDGET_BYTES))
+            && (!self.may_go_on(&step.meter, step.budget)
+                || !step.has_bytes(receipts.len() as u64 * RECEIPT_BUDGET_BYTES))
         {
             return Some(WalkEnd::More(Cursor { hash, tag, key: None }));
         }

@@ -3,9 +3,7 @@
 use ic_stable_structures::Memory;
 
 use super::Pages;
-use crate::store::layout::{
-    PAGE_BITS, PAGE_BYTES, SEGMENT_PAGES, TABLE_ENTRY_BYTES, put_at, u64_at,
-};
+use crate::store::layout::{PAGE_BITS, PAGE_BYTES, SEGMENT_PAGES, TABLE_ENTRY_BYTES, put_at, u64_at};
 
 /// What a run of pages is used for, as its first page's entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

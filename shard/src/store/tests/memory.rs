@@ -55,13 +55,6 @@ impl TestMemory {
         std::mem::take(&mut self.0.borrow_mut().counts)
     }
 
-    /// A memory with the same bytes that shares nothing with this one.
-    pub fn copy(&self) -> TestMemory {
-        let inner = self.0.borrow();
-        let pages = inner.pages.clone();
-        TestMemory(Rc::new(RefCell::new(Inner { pages, wasm_pages_max: inner.wasm_pages_max, ..Inner::default() })))
-    }
-
     /// The pages that hold anything but zeroes, with their numbers.
     pub fn image(&self) -> Vec<(usize, Vec<u8>)> {
         let inner = self.0.borrow();

@@ -155,8 +155,7 @@ impl Case {
             _ => numbers.below(150),
         };
         let value = vec![numbers.next() as u8; length as usize];
-        let expires_at =
-            (numbers.below(5) == 0).then(|| self.now - 5 * MILLISECOND + numbers.below(20 * MINUTE));
+        let expires_at = (numbers.below(5) == 0).then(|| self.now - 5 * MILLISECOND + numbers.below(20 * MINUTE));
         let precondition = self.precondition(key, numbers);
         let operation = self.new_operation(numbers);
         self.send(Request::Put { key, value, expires_at, precondition, operation });
@@ -196,21 +195,14 @@ impl Case {
 
     fn send(&mut self, request: Request) {
         let (key, precondition, operation) = match &request {
-            Request::Put { key, precondition, operation, .. } | Request::Delete { key, precondition, operation, .. } => {
-                (self.key(*key), *precondition, *operation)
-            }
+            Request::Put { key, precondition, operation, .. }
+            | Request::Delete { key, precondition, operation, .. } => (self.key(*key), *precondition, *operation),
         };
         let key_ref = KeyRef { hash: key.0, tag: key.1, space: key.2, bytes: &key.3 };
         let (answer, privileged) = match &request {
             Request::Put { value, expires_at, .. } => {
-                let put = Put {
-                    key: key_ref,
-                    kind: Kind::Value,
-                    value,
-                    expires_at: *expires_at,
-                    precondition,
-                    operation,
-                };
+                let put =
+                    Put { key: key_ref, kind: Kind::Value, value, expires_at: *expires_at, precondition, operation };
                 (self.store.put(&put), false)
             }
             Request::Delete { keep_tombstone, .. } => {
@@ -398,9 +390,8 @@ impl Case {
             .map(|(key, record)| (key.clone(), record.version, record.value.clone()))
             .collect();
         if tombstones {
-            let unexpired = |entry: &(ModelKey, u64, Vec<u8>)| {
-                self.records.get(&entry.0).is_some_and(|record| record.expires == 0)
-            };
+            let unexpired =
+                |entry: &(ModelKey, u64, Vec<u8>)| self.records.get(&entry.0).is_some_and(|record| record.expires == 0);
             let (seen, expected): (Vec<_>, Vec<_>) =
                 (seen.iter().filter(|e| unexpired(e)).collect(), expected.iter().filter(|e| unexpired(e)).collect());
             assert_eq!(seen, expected);
@@ -409,9 +400,10 @@ impl Case {
         }
         if tombstones && space.is_none() {
             let seen: BTreeSet<u128> = receipts.iter().map(|receipt| receipt.operation.identity).collect();
-            let of_range = self.receipts.iter().filter(|(_, (key, issued, _, _))| {
-                (first..=last).contains(&key.0) && self.is_kept(*issued)
-            });
+            let of_range = self
+                .receipts
+                .iter()
+                .filter(|(_, (key, issued, _, _))| (first..=last).contains(&key.0) && self.is_kept(*issued));
             assert_eq!(seen, of_range.map(|(identity, _)| *identity).collect());
         }
     }
@@ -553,9 +545,8 @@ proptest! {
 #[test]
 #[ignore = "long: run by hand and nightly"]
 fn model_long() {
-    let variable = |name: &str, default: u64| {
-        std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
-    };
+    let variable =
+        |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
     let operations = variable("CANOPY_STORE_OPERATIONS", 300_000);
     let seed = variable("CANOPY_STORE_SEED", 1);
     println!("CANOPY_STORE_SEED={seed} CANOPY_STORE_OPERATIONS={operations}");

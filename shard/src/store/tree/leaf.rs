@@ -101,7 +101,7 @@ fn interpolate(low: TreeKey, high: TreeKey, key: TreeKey, count: usize) -> usize
     // The upper 32 significant bits of the span are enough, and spare a 128-bit division.
     let shift = (128 - span.leading_zeros()).saturating_sub(32);
     let (span, offset) = ((span >> shift) as u64, (offset >> shift) as u64);
-    if span == 0 { count / 2 } else { (offset * count as u64 / span) as usize }
+    (offset * count as u64).checked_div(span).map_or(count / 2, |index| index as usize)
 }
 
 /// Finds the first entry whose key is at least `key`, and reads it, if there is one.
@@ -208,8 +208,7 @@ pub fn remove<M: Memory>(
             pages.memory.write(changed.address(page, 0), bytes);
         }
     } else if behind > 0 {
-        let bytes =
-            pages.memory.read_into(header.address(page, index + removed), behind * ENTRY_BYTES, &mut buffer);
+        let bytes = pages.memory.read_into(header.address(page, index + removed), behind * ENTRY_BYTES, &mut buffer);
         pages.memory.write(header.address(page, index), bytes);
     }
     let changed = if changed.count == 0 { LeafHeader::EMPTY } else { changed };
