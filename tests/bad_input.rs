@@ -72,7 +72,10 @@ fn malformed_arguments() -> Vec<(&'static str, Vec<u8>)> {
         ("a vector of nulls in an unknown field", record_with_vector_of_nulls()),
         ("a blob longer than the message", blob_longer_than_the_message()),
         ("a deep type in an unknown field", record_with_deep_option()),
-        ("a deep value in an unknown field", record_with_deep_value()),
+        ("a deep value in an unknown field", record_with_deep_value(BOMB_DEPTH * 10)),
+        ("options in options", deep_type(&[OPTION])),
+        ("vectors in vectors", deep_type(&[VECTOR])),
+        ("records in records", deep_type(&[RECORD, 1, 0])),
     ]
 }
 
@@ -136,6 +139,22 @@ fn fields_that_a_later_version_may_add_are_ignored() {
     let result: canopy_types::PutResult = cluster.update(cluster.router, writer(), "put", &later);
     let version = result.expect("unknown fields don't matter").version;
     assert_eq!(cluster.load(WITNESS_KEY).expect("the record was put").version, version);
+}
+
+#[test]
+fn values_of_every_depth_in_an_unknown_field_are_answered() {
+    let cluster = Cluster::builder().initial_shards(1).ready();
+    let mut accepted = 0;
+    for depth in (0..12_000).step_by(500) {
+        let reply = cluster.update_raw(cluster.router, administrator(), "put", record_with_deep_value(depth));
+        let reply = reply.unwrap_or_else(|reject| panic!("depth {depth}: {reject}"));
+        match canopy_types::codec::decode::<canopy_types::PutResult>(&reply) {
+            Ok(Ok(_)) => accepted += 1,
+            Ok(Err(PutError::MalformedArguments { .. })) => {}
+            other => panic!("depth {depth}: {other:?}"),
+        }
+    }
+    assert!(accepted > 0, "shallow values are ignored");
 }
 
 #[test]
@@ -281,8 +300,22 @@ fn record_with_deep_option() -> Vec<u8> {
     record_with_field(&types, &vec![1; BOMB_DEPTH + 1])
 }
 
-fn record_with_deep_value() -> Vec<u8> {
-    let mut value = vec![1; BOMB_DEPTH * 10];
+fn record_with_deep_value(depth: usize) -> Vec<u8> {
+    let mut value = vec![1; depth];
     value.push(0);
     record_with_field(&[[vec![OPTION], type_index(2)].concat()], &value)
+}
+
+/// Makes a value of a type that consists of `constructor` applied many times, where the decoder accepts as many types.
+fn deep_type(constructor: &[u8]) -> Vec<u8> {
+    const DEPTH: usize = 9_000;
+    let mut bytes = b"DIDL".to_vec();
+    bytes.extend(leb128(DEPTH as u64 + 1));
+    for index in 1..=DEPTH {
+        bytes.extend(constructor);
+        bytes.extend(type_index(index));
+    }
+    bytes.extend([RECORD, 0, 1, 0]);
+    bytes.extend([1; DEPTH]);
+    bytes
 }

@@ -36,12 +36,12 @@ const SOURCE: &str = r#"
     (call $call_append (local.get $rest) (i32.sub (local.get $size) (local.get $rest)))
     (if (call $call_perform) (then (unreachable))))
 
-  (func $on_reply
+  (func $on_reply (param i32)
     (call $argument_copy (i32.const 0) (i32.const 0) (call $argument_size))
     (call $reply_append (i32.const 0) (call $argument_size))
     (call $reply))
 
-  (func $on_reject
+  (func $on_reject (param i32)
     (call $rejection_copy (i32.const 0) (i32.const 0) (call $rejection_size))
     (call $reject (i32.const 0) (call $rejection_size))))
 "#;
