@@ -13,6 +13,11 @@ use std::{env, fs};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
+/// Stack of a canister, in bytes: 4 MiB, four times the default.
+///
+/// Candid decodes nested values by recursion, and `canopy-types` bounds their depth so that they fill a quarter of this.
+const STACK_BYTES: u32 = 4 * 1024 * 1024;
+
 /// What the canisters are made of; a change of anything else doesn't build them again.
 const SOURCES: [&str; 7] =
     ["shard", "router", "types", "artifacts/build.rs", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"];
@@ -43,6 +48,8 @@ fn main() {
 /// Builds one canister into `output` and tells its SHA-256 in hexadecimal.
 fn build(root: &Path, out: &Path, name: &str, output: &Path, variables: &[(&str, String)]) -> String {
     let target_directory = out.join("canisters");
+    let mut flags = remappings(root, out);
+    flags.extend(["-C".to_string(), format!("link-arg=-zstack-size={STACK_BYTES}")]);
     let mut command = Command::new(variable("CARGO"));
     for (key, _) in env::vars_os() {
         let text = key.to_string_lossy().into_owned();
@@ -56,7 +63,7 @@ fn build(root: &Path, out: &Path, name: &str, output: &Path, variables: &[(&str,
         .args(["--package", &format!("canopy-{name}")])
         .arg("--target-dir")
         .arg(&target_directory)
-        .env("CARGO_ENCODED_RUSTFLAGS", remappings(root, out).join("\x1f"))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .envs(variables.iter().map(|(key, value)| (*key, value)));
     let status = command.status().unwrap_or_else(|error| panic!("cargo can't be started: {error}"));
     assert!(status.success(), "the {name} canister can't be built: {status}");

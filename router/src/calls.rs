@@ -34,6 +34,9 @@ const CYCLES_RETRY_MILLISECONDS: u64 = 60_000;
 const CALLS_OPEN_RETRY_MILLISECONDS: u64 = 1_000;
 const PLATFORM_RETRY_MILLISECONDS: u64 = 2_000;
 
+/// How the platform says that a shard has run out of cycles.
+const OUT_OF_CYCLES_TEXTS: [&str; 2] = ["out of cycles", "it's frozen"];
+
 const _: () = assert!(OPEN_CALLS_PER_SHARD_MAX < 500);
 
 /// Who answers: everyone in agreement, or one replica.
@@ -109,11 +112,12 @@ fn platform_busy(message: &str) -> Refusal {
 }
 
 /// Tells whether the platform gave a call back unrun (code 2) and may take it at once: not when the shard has run out
-/// of cycles (IC0207), which lasts.
+/// of cycles (IC0207), which lasts. Updates and queries say that in different words, and the code is in neither field.
 fn was_given_back(failure: &CallFailed) -> bool {
     match failure {
         CallFailed::CallRejected(reject) => {
-            reject.raw_reject_code() == 2 && !reject.reject_message().contains("out of cycles")
+            let lasts = OUT_OF_CYCLES_TEXTS.iter().any(|text| reject.reject_message().contains(text));
+            reject.raw_reject_code() == 2 && !lasts
         }
         CallFailed::InsufficientLiquidCycleBalance(_) | CallFailed::CallPerformFailed(_) => false,
     }

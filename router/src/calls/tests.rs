@@ -18,7 +18,9 @@ fn stopped_deleted_and_trapped_shards_have_done_nothing() {
 #[test]
 fn full_queue_is_busy_but_a_shard_without_cycles_is_unavailable() {
     assert!(matches!(rejected(2, "Canister x input queue is full"), Refusal::Busy { .. }));
-    assert!(matches!(rejected(2, "IC0207: Canister x is out of cycles"), Refusal::ShardUnavailable { .. }));
+    for message in ["IC0207: Canister x is out of cycles", "x is unable to process query calls because it's frozen."] {
+        assert!(matches!(rejected(2, message), Refusal::ShardUnavailable { reject_code: 2, .. }));
+    }
 }
 
 #[test]

@@ -36,3 +36,31 @@ fn surplus_arguments_are_ignored() {
     let two = candid::encode_args((GetArguments { key: ByteBuf::from("k") }, 1u8)).unwrap();
     assert_eq!(decode(&two), Ok(GetArguments { key: ByteBuf::from("k") }));
 }
+
+/// A put with an unknown field that holds `depth` options of options.
+fn put_with_deep_field(depth: usize) -> Vec<u8> {
+    // Type 0: record { 1 : type 1 }. Type 1: opt type 1.
+    let mut bytes = [b"DIDL".as_slice(), &[2, 0x6c, 1, 1, 1, 0x6e, 1], &[1, 0]].concat();
+    bytes.extend(std::iter::repeat_n(1, depth));
+    bytes.push(0);
+    bytes
+}
+
+#[test]
+fn deep_value_in_an_unknown_field_is_refused_long_before_it_fills_the_stack() {
+    #[derive(CandidType, serde::Deserialize)]
+    struct Nothing {}
+
+    let accepted = |depth: usize| {
+        let bytes = put_with_deep_field(depth);
+        let decoding =
+            std::thread::Builder::new().stack_size(256 << 20).spawn(move || decode::<Nothing>(&bytes).is_ok());
+        decoding.unwrap().join().unwrap()
+    };
+    assert!(accepted(100));
+    let deepest = (1..=100).map(|hundreds| 100 * hundreds).take_while(|&depth| accepted(depth)).last();
+    assert!(deepest < Some(DEEPEST_SAFE_IN_WASM), "{deepest:?}");
+}
+
+/// A quarter of what fills the stack of a canister: 18,000 levels fill 4 MiB.
+const DEEPEST_SAFE_IN_WASM: usize = 4_500;
