@@ -4,3 +4,5 @@
 mod conformance;
 /// The REST interface itself: shapes, refusals, limits, live mode, gateways, times to live.
 mod rest;
+/// Networks without a server: schedules, faults, conservation, rounds.
+mod network;
