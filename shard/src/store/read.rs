@@ -27,8 +27,8 @@ impl<M: Memory> Store<M> {
     /// Finds what an operation on a key did, while its receipt is kept. Arguments are not compared.
     pub fn find_receipt(&mut self, key: &KeyRef, operation: &Operation) -> Option<Outcome> {
         let located = self.locate(key);
-        let receipt = match located.record.and_then(|record| record.header.receipt()) {
-            Some(receipt) if receipt.operation.identity == operation.identity => Some(receipt),
+        let receipt = match &located.record {
+            Some(record) if record.header.is_of(operation) => record.header.receipt(),
             _ if located.receipts > 0 => {
                 self.find_displaced(key.hash, operation.identity).map(|(_, stored)| stored.receipt)
             }

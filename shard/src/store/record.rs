@@ -161,6 +161,11 @@ impl RecordHeader {
         })
     }
 
+    /// Whether the last write was this operation.
+    pub fn is_of(&self, operation: &Operation) -> bool {
+        self.identity == operation.identity && self.issued != 0
+    }
+
     /// The last write's receipt, if it had an operation.
     pub fn receipt(&self) -> Option<Receipt> {
         let outcome = match self.kind {

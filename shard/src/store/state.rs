@@ -46,8 +46,8 @@ pub struct Counters {
     pub metadata_bytes: u32,
 }
 
-/// A record that was found.
-#[derive(Clone, Copy, Debug)]
+/// A record that was found. Not `Copy`, so that it isn't copied on every look.
+#[derive(Debug)]
 pub struct LocatedRecord {
     pub position: Position,
     pub slot: Slot,
@@ -57,7 +57,7 @@ pub struct LocatedRecord {
 }
 
 /// What the index has under a key's hash and tag.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Located {
     /// Where an entry for the key belongs.
     pub position: Position,
@@ -263,12 +263,11 @@ impl<M: Memory> Store<M> {
 
     /// Finds everything that the index has under the key's hash and tag.
     pub(super) fn locate(&mut self, key: &KeyRef) -> Located {
-        let first = self.index.find(&self.pages, (key.hash, key.tag));
-        let mut located = Located { position: first, record: None, ghost: None, receipts: 0, entries: 0 };
-        let mut next = first.entry_with((key.hash, key.tag)).map(|_| first);
+        let pair = (key.hash, key.tag);
+        let mut position = self.index.find(&self.pages, pair);
+        let mut located = Located { position, record: None, ghost: None, receipts: 0, entries: 0 };
         // Bounded by EQUAL_ENTRIES_MAX records, a ghost, and receipts whose keyed tag agrees by chance.
-        while let Some(position) = next {
-            let entry = position.entry().expect("an equal position has an entry");
+        while let Some(entry) = position.entry_with(pair) {
             located.entries += 1;
             match Pointer::decode(entry.payload) {
                 Pointer::Record { slot, receipts, .. } => {
@@ -285,7 +284,8 @@ impl<M: Memory> Store<M> {
                 }
                 Pointer::Receipt { .. } => {}
             }
-            next = self.index.next_equal(&self.pages, &position);
+            let Some(next) = self.index.next_equal(&self.pages, &position) else { break };
+            position = next;
         }
         located
     }

@@ -23,7 +23,7 @@ impl<M: Memory> Store<M> {
     pub fn import_record(&mut self, import: &Import) -> Result<Imported, WriteError> {
         check_sizes(&import.key, import.value)?;
         let located = self.locate(&import.key);
-        if located.record.is_some_and(|record| record.header.version >= import.version) {
+        if located.record.as_ref().is_some_and(|record| record.header.version >= import.version) {
             return Ok(Imported::Stale);
         }
         let receipt = import.receipt.filter(|receipt| self.keeps(receipt));
@@ -140,9 +140,9 @@ impl<M: Memory> Store<M> {
         self.pages.memory.read_append(at, usize::from(header.key_bytes), &mut bytes);
         let key = KeyRef { hash: pair.0, tag: pair.1, space: header.space, bytes: &bytes };
         let located = self.locate(&key);
-        let record = located.record.expect("the record was reached through the index");
-        let kept = [self.live_receipt(&record), None];
-        self.remove_record(&key, &located, &record, &kept);
+        let record = located.record.as_ref().expect("the record was reached through the index");
+        let kept = [self.live_receipt(record), None];
+        self.remove_record(&key, &located, record, &kept);
     }
 }
 

@@ -35,22 +35,31 @@ const MERGED_MAX: usize = NODE_ENTRIES * 3 / 4;
 const _: () = assert!(MERGE_BELOW > 2 && MERGED_MAX > MERGE_BELOW);
 
 /// The way from the root to a leaf: inner pages, and which child of each.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Default)]
 struct Path {
     length: usize,
     steps: [(u32, u16); DEPTH_MAX],
 }
 
-/// A place in a leaf: in front of entry `index`, or behind the last one. Valid until the tree changes.
-#[derive(Clone, Copy, Debug)]
-pub struct Position {
-    path: Path,
+/// A leaf with the bounds that its parents know: its keys are at least `low`, and at most `high`.
+struct Bounded {
     leaf: u32,
-    header: LeafHeader,
-    index: usize,
-    /// Keys of the leaf are at least `low`, and at most `high`.
     low: TreeKey,
     high: TreeKey,
+}
+
+/// A place in a leaf: in front of entry `index`, or behind the last one. Valid until the tree changes.
+///
+/// It is small, because it is copied on every access; the way to it is found again when a node is split or merged.
+#[derive(Clone, Copy, Debug)]
+pub struct Position {
+    /// Looking for this key leads to the leaf, or to an earlier one that holds the same key.
+    key: TreeKey,
+    leaf: u32,
+    header: LeafHeader,
+    index: u16,
+    /// Entries with `key` may follow in the next leaf.
+    continues: bool,
     /// The entry at the position, unless it is behind the last one.
     entry: Option<Entry>,
 }
@@ -93,7 +102,6 @@ impl Tree {
 
     /// Finds the first entry whose key is at least `key`.
     pub fn find<M: Memory>(&mut self, pages: &Pages<M>, key: TreeKey) -> Position {
-        let mut path = Path::default();
         let (mut low, mut high) = ((0, 0), (u64::MAX, u64::MAX));
         let mut page = self.root;
         for _ in 1..self.depth {
@@ -105,15 +113,13 @@ impl Tree {
             if let Some(&next) = node.keys.get(child + 1) {
                 high = next;
             }
-            path.steps[path.length] = (page, child as u16);
-            path.length += 1;
             page = node.children[child];
         }
         let header = leaf::read_header(pages, page);
         let (index, entry) = leaf::search(pages, page, header, low, high, key);
-        let position = Position { path, leaf: page, header, index, low, high, entry };
-        if entry.is_none() && high == key {
-            // Entries with this very key may begin in the next leaf.
+        let continues = high == key;
+        let position = Position { key, leaf: page, header, index: index as u16, continues, entry };
+        if entry.is_none() && continues {
             return self.next_leaf(pages, &position).unwrap_or(position);
         }
         position
@@ -131,12 +137,15 @@ impl Tree {
     /// The next position, if its entry has the same key.
     pub fn next_equal<M: Memory>(&mut self, pages: &Pages<M>, position: &Position) -> Option<Position> {
         let key = position.entry?.key;
-        if position.index + 1 < usize::from(position.header.count) {
+        if position.index + 1 < position.header.count {
             let index = position.index + 1;
-            let entry = leaf::read_entry(pages, position.leaf, position.header, index);
-            return (entry.key == key).then_some(Position { index, entry: Some(entry), ..*position });
+            if !leaf::has_key(pages, position.leaf, position.header, usize::from(index), key) {
+                return None;
+            }
+            let entry = leaf::read_entry(pages, position.leaf, position.header, usize::from(index));
+            return Some(Position { index, entry: Some(entry), ..*position });
         }
-        if position.high > key {
+        if position.key == key && !position.continues {
             return None;
         }
         self.next_leaf(pages, position).filter(|next| next.entry_with(key).is_some())
@@ -162,7 +171,36 @@ impl Tree {
 
     /// The first position of the next leaf.
     pub fn next_leaf<M: Memory>(&mut self, pages: &Pages<M>, position: &Position) -> Option<Position> {
-        let mut path = position.path;
+        let mut path = self.path_to(pages, position.key, position.leaf);
+        let Bounded { leaf, high, .. } = self.advance(pages, &mut path)?;
+        let header = leaf::read_header(pages, leaf);
+        // INVARIANT: only a leaf that is the root is ever empty, so this one has a first entry.
+        let entry = leaf::read_entry(pages, leaf, header, 0);
+        Some(Position { key: entry.key, leaf, header, index: 0, continues: high == entry.key, entry: Some(entry) })
+    }
+
+    /// The way to a leaf that `key` leads to, or to which it does through earlier leaves with the same key.
+    fn path_to<M: Memory>(&mut self, pages: &Pages<M>, key: TreeKey, leaf: u32) -> Path {
+        let mut path = Path::default();
+        let mut page = self.root;
+        for _ in 1..self.depth {
+            let node = self.cache.node(pages, page);
+            let child = node.child_for(key);
+            path.steps[path.length] = (page, child as u16);
+            path.length += 1;
+            page = node.children[child];
+        }
+        for _ in 0..self.pages {
+            if page == leaf {
+                return path;
+            }
+            page = self.advance(pages, &mut path).expect("the leaf is not before where its key leads").leaf;
+        }
+        unreachable!("a position's leaf is in the tree")
+    }
+
+    /// Moves a path to the next leaf.
+    fn advance<M: Memory>(&mut self, pages: &Pages<M>, path: &mut Path) -> Option<Bounded> {
         while path.length > 0 {
             let (page, child) = path.steps[path.length - 1];
             if usize::from(child) + 1 < self.cache.node(pages, page).children.len() {
@@ -174,60 +212,63 @@ impl Tree {
             return None;
         }
         path.steps[path.length - 1].1 += 1;
-        let mut page = 0;
-        let mut low = (0, 0);
-        let mut high = (u64::MAX, u64::MAX);
+        let mut next = Bounded { leaf: 0, low: (0, 0), high: (u64::MAX, u64::MAX) };
         for level in 0..self.depth as usize - 1 {
             if level >= path.length {
-                path.steps[level] = (page, 0);
+                path.steps[level] = (next.leaf, 0);
                 path.length += 1;
             }
-            let (inner, child) = path.steps[level];
-            let node = self.cache.node(pages, inner);
+            let (page, child) = path.steps[level];
+            let node = self.cache.node(pages, page);
             let child = usize::from(child);
             if child > 0 {
-                low = node.keys[child];
+                next.low = node.keys[child];
             }
-            if let Some(&next) = node.keys.get(child + 1) {
-                high = next;
+            if let Some(&high) = node.keys.get(child + 1) {
+                next.high = high;
             }
-            page = node.children[child];
+            next.leaf = node.children[child];
         }
-        let header = leaf::read_header(pages, page);
-        // INVARIANT: only a leaf that is the root is ever empty, so this one has a first entry.
-        let entry = Some(leaf::read_entry(pages, page, header, 0));
-        Some(Position { path, leaf: page, header, index: 0, low, high, entry })
+        Some(next)
+    }
+
+    /// Whether a path leads to the last leaf.
+    fn is_last<M: Memory>(&mut self, pages: &Pages<M>, path: &Path) -> bool {
+        let mut steps = path.steps[..path.length].iter();
+        steps.all(|&(page, child)| usize::from(child) + 1 == self.cache.node(pages, page).children.len())
     }
 
     /// Reads the entries from a position to the end of its leaf into `entries`.
     pub fn rest_of_leaf<M: Memory>(&self, pages: &Pages<M>, position: &Position, entries: &mut Vec<Entry>) {
-        leaf::read_entries(pages, position.leaf, position.header, position.index, entries);
+        leaf::read_entries(pages, position.leaf, position.header, usize::from(position.index), entries);
     }
 
     /// Replaces the payload of the entry at a position; positions stay valid.
     pub fn set_payload<M: Memory>(&mut self, pages: &mut Pages<M>, position: &Position, payload: u64) {
-        leaf::write_payload(pages, position.leaf, position.header, position.index, payload);
+        leaf::write_payload(pages, position.leaf, position.header, usize::from(position.index), payload);
     }
 
     /// Inserts an entry where `find` found room for its key. The pages for splits must be available.
     pub fn insert<M: Memory>(&mut self, pages: &mut Pages<M>, position: &Position, entry: Entry) {
         self.entries += 1;
+        let index = usize::from(position.index);
         if usize::from(position.header.count) < NODE_ENTRIES {
-            leaf::insert(pages, position.leaf, position.header, position.index, entry);
+            leaf::insert(pages, position.leaf, position.header, index, entry);
             return;
         }
+        let path = self.path_to(pages, position.key, position.leaf);
         // Keys that only grow (expiry times) leave full leaves behind them.
-        let last = position.high == (u64::MAX, u64::MAX) && position.index == NODE_ENTRIES;
+        let last = index == NODE_ENTRIES && self.is_last(pages, &path);
         let kept = if last { NODE_ENTRIES } else { NODE_ENTRIES / 2 };
         let right = self.take_page(pages);
         let (left_header, right_header, first) = leaf::split(pages, position.leaf, position.header, right, kept);
         let separator = first.unwrap_or(entry.key);
-        if position.index > kept || last {
-            leaf::insert(pages, right, right_header, position.index - kept, entry);
+        if index > kept || last {
+            leaf::insert(pages, right, right_header, index - kept, entry);
         } else {
-            leaf::insert(pages, position.leaf, left_header, position.index, entry);
+            leaf::insert(pages, position.leaf, left_header, index, entry);
         }
-        self.insert_child(pages, position.path, separator, right);
+        self.insert_child(pages, path, separator, right);
     }
 
     fn take_page<M: Memory>(&mut self, pages: &mut Pages<M>) -> u32 {
@@ -274,11 +315,11 @@ impl Tree {
     /// Removes `count` entries from a position on; they must be in its leaf.
     pub fn remove<M: Memory>(&mut self, pages: &mut Pages<M>, position: &Position, count: usize) {
         self.entries -= count as u64;
-        let header = leaf::remove(pages, position.leaf, position.header, position.index, count);
-        let mut path = position.path;
-        if usize::from(header.count) >= MERGE_BELOW || path.length == 0 {
+        let header = leaf::remove(pages, position.leaf, position.header, usize::from(position.index), count);
+        if usize::from(header.count) >= MERGE_BELOW || self.depth == 1 {
             return;
         }
+        let mut path = self.path_to(pages, position.key, position.leaf);
         let (parent, at) = path.steps[path.length - 1];
         let at = usize::from(at);
         let siblings = self.cache.node(pages, parent).children.clone();
@@ -372,15 +413,22 @@ impl Tree {
 
     /// Visits every leaf with its bounds and entries, for checks.
     pub fn each_leaf<M: Memory>(&mut self, pages: &Pages<M>, mut visit: impl FnMut(u32, TreeKey, TreeKey, &[Entry])) {
-        let mut position = self.find(pages, (0, 0));
+        let mut path = Path::default();
+        let mut next = Bounded { leaf: self.root, low: (0, 0), high: (u64::MAX, u64::MAX) };
+        for _ in 1..self.depth {
+            let node = self.cache.node(pages, next.leaf);
+            next.high = node.keys.get(1).copied().unwrap_or(next.high);
+            path.steps[path.length] = (next.leaf, 0);
+            path.length += 1;
+            next.leaf = node.children[0];
+        }
         let mut entries = Vec::new();
-        position.index = 0;
         for _ in 0..self.pages {
             entries.clear();
-            leaf::read_entries(pages, position.leaf, position.header, 0, &mut entries);
-            visit(position.leaf, position.low, position.high, &entries);
-            match self.next_leaf(pages, &position) {
-                Some(next) => position = next,
+            leaf::read_entries(pages, next.leaf, leaf::read_header(pages, next.leaf), 0, &mut entries);
+            visit(next.leaf, next.low, next.high, &entries);
+            match self.advance(pages, &mut path) {
+                Some(bounded) => next = bounded,
                 None => return,
             }
         }

@@ -90,7 +90,7 @@ impl<M: Memory> Store<M> {
             let outcome = Outcome::Refused { current };
             return self.only_receipt(&delete.key, &located, delete.operation, outcome);
         }
-        let Some(record) = located.record.filter(|_| current.is_some()) else {
+        let Some(record) = located.record.as_ref().filter(|_| current.is_some()) else {
             return self.only_receipt(&delete.key, &located, delete.operation, Outcome::Absent);
         };
         let version = self.next_version(&located);
@@ -110,13 +110,13 @@ impl<M: Memory> Store<M> {
             )?;
         } else {
             let own = delete.operation.map(|operation| Receipt { operation, outcome });
-            let kept: [Option<Receipt>; 2] = [self.live_receipt(&record), own];
+            let kept: [Option<Receipt>; 2] = [self.live_receipt(record), own];
             self.check_receipts(&located, kept.iter().flatten().count() as u32)?;
             if !self.has_room(0, true) {
                 return Err(self.short_of_space(0));
             }
             self.counters.removed_version = self.counters.removed_version.max(version);
-            self.remove_record(&delete.key, &located, &record, &kept);
+            self.remove_record(&delete.key, &located, record, &kept);
         }
         self.commit();
         Ok(Answer { outcome, replayed: false })
@@ -145,9 +145,8 @@ impl<M: Memory> Store<M> {
         operation: Option<&Operation>,
     ) -> Result<Option<Answer>, WriteError> {
         let Some(operation) = operation else { return Ok(None) };
-        let last = located.record.and_then(|record| record.header.receipt());
-        let receipt = match last {
-            Some(receipt) if receipt.operation.identity == operation.identity => Some(receipt),
+        let receipt = match &located.record {
+            Some(record) if record.header.is_of(operation) => record.header.receipt(),
             _ if located.receipts > 0 => {
                 self.find_displaced(key.hash, operation.identity).map(|(_, stored)| stored.receipt)
             }
@@ -166,12 +165,16 @@ impl<M: Memory> Store<M> {
     }
 
     fn current_version(&self, located: &Located) -> Option<u64> {
-        located.record.filter(|record| !record.header.is_absent(self.now())).map(|record| record.header.version)
+        located
+            .record
+            .as_ref()
+            .filter(|record| !record.header.is_absent(self.now()))
+            .map(|record| record.header.version)
     }
 
     fn next_version(&self, located: &Located) -> u64 {
         // The removed version counts even where there is a record: an import may have brought back an older one.
-        let last = located.record.map_or(0, |record| record.header.version).max(self.counters.removed_version);
+        let last = located.record.as_ref().map_or(0, |record| record.header.version).max(self.counters.removed_version);
         self.counters.shard_time.max(last + 1)
     }
 
@@ -223,7 +226,7 @@ impl<M: Memory> Store<M> {
         if !self.has_room(0, true) {
             return Err(self.short_of_space(0));
         }
-        match (located.record, located.ghost) {
+        match (&located.record, located.ghost) {
             (Some(record), _) => {
                 let payload = payload_of(record.slot, &record.header, record.receipts + 1);
                 self.index.set_payload(&mut self.pages, &record.position, payload);
@@ -254,7 +257,7 @@ impl<M: Memory> Store<M> {
 
     /// Writes a version of a record: in its place if it fits there, else elsewhere; displaces the last write's receipt.
     pub(super) fn write_version(&mut self, located: &Located, new: &NewRecord) -> Result<(), WriteError> {
-        let displaced = located.record.and_then(|record| self.live_receipt(&record));
+        let displaced = located.record.as_ref().and_then(|record| self.live_receipt(record));
         let added = u32::from(displaced.is_some());
         self.check_receipts(located, added)?;
         if located.record.is_none() && located.entries >= EQUAL_ENTRIES_MAX {
@@ -262,7 +265,7 @@ impl<M: Memory> Store<M> {
         }
         let header = new.header();
         let bytes = header.record_bytes();
-        let in_place = located.record.filter(|record| record.slot.suits(record.header.record_bytes(), bytes));
+        let in_place = located.record.as_ref().filter(|record| record.slot.suits(record.header.record_bytes(), bytes));
         let needed = if in_place.is_some() { 0 } else { self.slabs.pages_needed(bytes) };
         if !self.has_room(needed, new.privileged) {
             return Err(self.short_of_space(0));
@@ -276,7 +279,7 @@ impl<M: Memory> Store<M> {
         };
         write_record(&self.pages.memory, slot.address(), &header, new.key.bytes, new.value);
         let key = (new.key.hash, new.key.tag);
-        match (located.record, located.ghost) {
+        match (&located.record, located.ghost) {
             (Some(record), _) => {
                 let payload = payload_of(slot, &header, record.receipts + added);
                 if payload != payload_of(record.slot, &record.header, record.receipts) {
@@ -296,12 +299,12 @@ impl<M: Memory> Store<M> {
         if let Some(receipt) = displaced {
             self.add_receipt(StoredReceipt { hash: key.0, key_tag: key.1, receipt });
         }
-        if let Some(old) = located.record
+        if let Some(old) = &located.record
             && in_place.is_none()
         {
             self.slabs.give_back(&mut self.pages, old.slot, old.header.record_bytes());
         }
-        let old_expires = located.record.map_or(0, |record| record.header.expires);
+        let old_expires = located.record.as_ref().map_or(0, |record| record.header.expires);
         if old_expires != header.expires {
             self.forget_expiry(key, old_expires);
             self.note_expiry(key, header.expires);

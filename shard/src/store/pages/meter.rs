@@ -12,15 +12,15 @@ use crate::store::layout::PAGE_BYTES;
 const CALL_INSTRUCTIONS: u64 = 80;
 /// Instructions that the platform adds for the first write to a page in a message.
 const DIRTY_PAGE_INSTRUCTIONS: u64 = 1_000;
-/// A page written to is taken for dirty already if it is one of the last so many.
-const RECENT_PAGES: usize = 4;
+/// A page written to is taken for dirty already if it was the last of its number modulo this.
+const RECENT_PAGES: usize = 8;
 
 /// A memory that counts instructions and dirtied pages, both from above.
 pub struct Metered<M> {
     memory: M,
     instructions: Cell<u64>,
     dirtied: Cell<u64>,
-    recent: Cell<[u64; RECENT_PAGES]>,
+    recent: [Cell<u64>; RECENT_PAGES],
 }
 
 impl<M: Memory> Metered<M> {
@@ -30,7 +30,7 @@ impl<M: Memory> Metered<M> {
             memory,
             instructions: Cell::new(0),
             dirtied: Cell::new(0),
-            recent: Cell::new([u64::MAX; RECENT_PAGES]),
+            recent: [const { Cell::new(u64::MAX) }; RECENT_PAGES],
         }
     }
 
@@ -83,17 +83,15 @@ impl<M: Memory> Metered<M> {
     /// Writes `bytes` from `at` on.
     pub fn write(&self, at: u64, bytes: &[u8]) {
         let (first, last) = (at / PAGE_BYTES, (at + bytes.len() as u64).saturating_sub(1) / PAGE_BYTES);
-        let mut recent = self.recent.get();
         let mut instructions = CALL_INSTRUCTIONS + bytes.len() as u64;
         for page in first..=last {
-            if !recent.contains(&page) {
-                recent.rotate_right(1);
-                recent[0] = page;
+            let recent = &self.recent[page as usize % RECENT_PAGES];
+            if recent.get() != page {
+                recent.set(page);
                 instructions += DIRTY_PAGE_INSTRUCTIONS;
                 self.dirtied.set(self.dirtied.get() + 1);
             }
         }
-        self.recent.set(recent);
         self.instructions.set(self.instructions.get() + instructions);
         self.memory.write(at, bytes);
     }

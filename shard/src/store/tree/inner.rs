@@ -1,6 +1,5 @@
 //! Inner nodes: loaded once, kept on the heap, written through.
 
-use std::hash::{BuildHasherDefault, Hasher};
 use std::mem::MaybeUninit;
 
 use ic_stable_structures::Memory;
@@ -60,63 +59,83 @@ impl Inner {
     }
 }
 
-/// Nodes by page. It is looked up on every descent and never iterated, so its order has no effect; a `BTreeMap` costs
-/// several times as much there.
-#[expect(clippy::disallowed_types, reason = "never iterated")]
-type NodesByPage = std::collections::HashMap<u32, Box<Inner>, BuildHasherDefault<PageHasher>>;
-
-/// Inner nodes on the heap, by page.
+/// Inner nodes on the heap, found by page with open addressing: a descent looks up each of its nodes here, and the
+/// maps of the standard library cost several times as much.
 pub struct NodeCache {
-    nodes: NodesByPage,
+    /// Index into `nodes`, plus one; 0: nothing. A power of two of them, at most half in use.
+    slots: Vec<u32>,
+    /// The node of a page that was given back is `None`, until the page has a node again.
+    nodes: Vec<(u32, Option<Box<Inner>>)>,
     nodes_max: usize,
 }
+
+const SLOTS_MIN: usize = 64;
 
 impl NodeCache {
     /// Keeps at most `nodes_max` nodes.
     pub fn new(nodes_max: usize) -> Self {
-        NodeCache { nodes: NodesByPage::default(), nodes_max: nodes_max.max(1) }
+        NodeCache { slots: vec![0; SLOTS_MIN], nodes: Vec::new(), nodes_max: nodes_max.max(1) }
     }
 
-    /// The node at a page, loaded if need be. When the cache is full, it starts anew: simple, bounded, and far off
-    /// (65,536 nodes lead to a billion records).
-    pub fn node<M: Memory>(&mut self, pages: &Pages<M>, page: u32) -> &mut Inner {
-        if self.nodes.len() >= self.nodes_max && !self.nodes.contains_key(&page) {
-            self.nodes.clear();
+    /// The slot of a page, or the empty one where it belongs.
+    fn slot(&self, page: u32) -> usize {
+        let mask = self.slots.len() - 1;
+        // Pages are spread by the golden ratio (Fibonacci hashing, Knuth 6.4); nobody outside chooses them.
+        let mut slot = (page.wrapping_mul(0x9e37_79b9) >> 8) as usize & mask;
+        // Half the slots are empty, so this ends.
+        loop {
+            match self.slots[slot] {
+                0 => return slot,
+                index if self.nodes[index as usize - 1].0 == page => return slot,
+                _ => slot = (slot + 1) & mask,
+            }
         }
-        self.nodes.entry(page).or_insert_with(|| Box::new(Inner::load(pages, page)))
+    }
+
+    /// The node at a page, loaded if need be.
+    #[inline]
+    pub fn node<M: Memory>(&mut self, pages: &Pages<M>, page: u32) -> &mut Inner {
+        let index = match self.slots[self.slot(page)] {
+            0 => self.put(page),
+            index => index as usize - 1,
+        };
+        self.nodes[index].1.get_or_insert_with(|| Box::new(Inner::load(pages, page)))
     }
 
     /// Adds a node that has just been written.
     pub fn add(&mut self, page: u32, node: Inner) {
-        if self.nodes.len() < self.nodes_max {
-            self.nodes.insert(page, Box::new(node));
-        }
+        let index = match self.slots[self.slot(page)] {
+            0 => self.put(page),
+            index => index as usize - 1,
+        };
+        self.nodes[index].1 = Some(Box::new(node));
     }
 
     /// Drops a node whose page is given back.
     pub fn forget(&mut self, page: u32) -> Option<Inner> {
-        self.nodes.remove(&page).map(|node| *node)
-    }
-}
-
-/// Spreads page numbers, which nobody outside chooses, with one multiplication.
-#[derive(Default)]
-struct PageHasher(u64);
-
-impl Hasher for PageHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u32(u32::from(byte) ^ (self.0 as u32));
+        match self.slots[self.slot(page)] {
+            0 => None,
+            index => self.nodes[index as usize - 1].1.take().map(|node| *node),
         }
     }
 
-    fn write_u32(&mut self, page: u32) {
-        // The golden ratio in 64 bits (Fibonacci hashing, Knuth 6.4); the table uses both ends of the product.
-        let product = u64::from(page).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = product ^ product >> 32;
+    /// Adds a page that has no slot. When the cache is full, it starts anew: simple, bounded, and far off (65,536 nodes
+    /// lead to a billion records).
+    fn put(&mut self, page: u32) -> usize {
+        if self.nodes.len() >= self.nodes_max {
+            self.nodes.clear();
+            self.slots.fill(0);
+        }
+        if self.nodes.len() * 2 >= self.slots.len() {
+            self.slots = vec![0; self.slots.len() * 2];
+            for index in 0..self.nodes.len() {
+                let slot = self.slot(self.nodes[index].0);
+                self.slots[slot] = index as u32 + 1;
+            }
+        }
+        let slot = self.slot(page);
+        self.nodes.push((page, None));
+        self.slots[slot] = self.nodes.len() as u32;
+        self.nodes.len() - 1
     }
 }

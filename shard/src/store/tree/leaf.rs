@@ -77,6 +77,13 @@ pub fn read_entry<M: Memory>(pages: &Pages<M>, page: u32, header: LeafHeader, in
     decode(&bytes)
 }
 
+/// Whether an entry has this key.
+pub fn has_key<M: Memory>(pages: &Pages<M>, page: u32, header: LeafHeader, index: usize, key: TreeKey) -> bool {
+    let mut bytes = [0; 16];
+    pages.memory.read(header.address(page, index), &mut bytes);
+    u64_at(&bytes, 8) == key.1 && u64_at(&bytes, 0) == key.0
+}
+
 /// Appends the entries from `index` on.
 pub fn read_entries<M: Memory>(
     pages: &Pages<M>,
@@ -95,13 +102,12 @@ pub fn read_entries<M: Memory>(
 
 /// Where `key` should be among `count` entries spread evenly from `low` to `high`.
 fn interpolate(low: TreeKey, high: TreeKey, key: TreeKey, count: usize) -> usize {
-    let whole = |key: TreeKey| u128::from(key.0) << 64 | u128::from(key.1);
-    let span = whole(high) - whole(low);
-    let offset = whole(key.clamp(low, high)) - whole(low);
-    // The upper 32 significant bits of the span are enough, and spare a 128-bit division.
-    let shift = (128 - span.leading_zeros()).saturating_sub(32);
-    let (span, offset) = ((span >> shift) as u64, (offset >> shift) as u64);
-    (offset * count as u64).checked_div(span).map_or(count / 2, |index| index as usize)
+    // The second words matter only where the first are equal; elsewhere bisection makes up for it.
+    let (low, high, key) = if low.0 == high.0 { (low.1, high.1, key.1) } else { (low.0, high.0, key.0) };
+    let (span, offset) = (high - low, key.clamp(low, high) - low);
+    // 32 bits are enough, and their products fit.
+    let shift = 32u32.saturating_sub(span.leading_zeros());
+    ((offset >> shift) * count as u64).checked_div(span >> shift).map_or(count / 2, |index| index as usize)
 }
 
 /// Finds the first entry whose key is at least `key`, and reads it, if there is one.
@@ -183,10 +189,8 @@ pub fn insert<M: Memory>(pages: &mut Pages<M>, page: u32, header: LeafHeader, in
 
 /// Puts the new entry at byte `at` of a buffer whose other `moved` bytes have been read, and answers all of them.
 fn complete(buffer: &mut LeafBuffer, at: usize, new: [u8; ENTRY_BYTES], moved: usize) -> &[u8] {
-    for (target, byte) in buffer[at..at + ENTRY_BYTES].iter_mut().zip(new) {
-        target.write(byte);
-    }
-    // SAFETY: `moved` bytes beside the new entry's were initialised by `read_into`, the new entry's by the loop above.
+    buffer[at..at + ENTRY_BYTES].write_copy_of_slice(&new);
+    // SAFETY: `moved` bytes beside the new entry's were initialised by `read_into`, the new entry's just now.
     unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast(), moved + ENTRY_BYTES) }
 }
 
