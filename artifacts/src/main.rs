@@ -1,20 +1,32 @@
-//! Writes a canister's module to a file: `canopy-artifacts <router|shard> <path>`.
+//! Writes modules to files: one canister's, or both of a release with its manifest.
 
+use std::path::Path;
 use std::process::ExitCode;
+
+mod release;
+
+const USAGE: &str = "usage: canopy-artifacts <router|shard> <path>\n       canopy-artifacts release <folder>";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [name, path] = arguments.as_slice() else {
-        eprintln!("usage: canopy-artifacts <router|shard> <path>");
+    let [what, path] = arguments.as_slice() else {
+        eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let Some(module) = canopy_artifacts::module(name) else {
-        eprintln!("there is no canister {name}, only router and shard");
-        return ExitCode::from(2);
+    let path = Path::new(path);
+    let written = match (what.as_str(), canopy_artifacts::module(what)) {
+        ("release", _) => release::store(path),
+        (_, Some(module)) => std::fs::write(path, module).map_err(|error| format!("{}: {error}", path.display())),
+        (_, None) => {
+            eprintln!("there is no canister {what}, only router and shard\n{USAGE}");
+            return ExitCode::from(2);
+        }
     };
-    if let Err(error) = std::fs::write(path, module) {
-        eprintln!("{path}: {error}");
-        return ExitCode::FAILURE;
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
     }
-    ExitCode::SUCCESS
 }
