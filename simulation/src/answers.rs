@@ -106,3 +106,12 @@ pub fn read_forwarded(method: Method, forwarded: &Forwarded) -> Result<Outcome, 
         Forwarded::Reject { .. } => Ok(Outcome::Unknown),
     }
 }
+
+/// Shows a reply, for people.
+pub fn describe_reply(method: Method, reply: &[u8]) -> String {
+    match method {
+        Method::Put => format!("{:?}", decode::<PutResult>(reply)),
+        Method::Delete => format!("{:?}", decode::<DeleteResult>(reply)),
+        Method::Get | Method::GetQuery => format!("{:?}", decode::<GetResult>(reply)),
+    }
+}

@@ -48,13 +48,13 @@ const SOURCE: &str = r#"
         (call $reply_append (i32.const 0) (i32.const 1))
         (call $reply))))
 
-  (func $on_reply
+  (func $on_reply (param i32)
     (i32.store8 (i32.const 0) (i32.const 0))
     (call $argument_copy (i32.const 1) (i32.const 0) (call $argument_size))
     (call $reply_append (i32.const 0) (i32.add (call $argument_size) (i32.const 1)))
     (call $reply))
 
-  (func $on_reject
+  (func $on_reject (param i32)
     (i32.store8 (i32.const 0) (i32.const 1))
     (i32.store (i32.const 1) (call $reject_code))
     (call $reject_copy (i32.const 5) (i32.const 0) (call $reject_size))

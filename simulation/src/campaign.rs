@@ -55,6 +55,8 @@ pub struct Summary {
     pub seconds: f64,
     /// Runs in which a fault was on, and how often it happened.
     pub fired: BTreeMap<FaultName, (usize, u64)>,
+    /// What the answers that were not `done` said, and how often.
+    pub reasons: BTreeMap<String, u64>,
     pub failed: Vec<FailedSeed>,
 }
 
@@ -147,6 +149,9 @@ impl Summary {
             let sum = self.fired.entry(*fault).or_default();
             sum.0 += 1;
             sum.1 += times;
+        }
+        for (reason, times) in &report.reasons {
+            *self.reasons.entry(reason.clone()).or_default() += times;
         }
     }
 

@@ -62,6 +62,9 @@ struct RunArguments {
     /// Runs every so many-th seed twice and compares the event logs; 0: none.
     #[arg(long, default_value_t = 10)]
     repeat_every: usize,
+    /// Shows what the answers said that were not `done`.
+    #[arg(long)]
+    reasons: bool,
     /// Runs that making a failing seed smaller may take.
     #[arg(long, default_value_t = 40)]
     shrink_runs: usize,
@@ -70,7 +73,7 @@ struct RunArguments {
 fn main() -> ExitCode {
     let Action::Run(arguments) = Command::parse().action;
     match campaign(&arguments) {
-        Ok(campaign) => run(&campaign, arguments.seed),
+        Ok(campaign) => run(&campaign, &arguments),
         Err(message) => {
             eprintln!("error: {message}");
             ExitCode::from(EXIT_USAGE)
@@ -103,8 +106,13 @@ fn campaign(arguments: &RunArguments) -> Result<Campaign, String> {
     })
 }
 
-fn run(campaign: &Campaign, first: u64) -> ExitCode {
-    println!("seed {first}, {} seeds, {} operations each", campaign.seeds.len(), campaign.options.operations);
+fn run(campaign: &Campaign, arguments: &RunArguments) -> ExitCode {
+    println!(
+        "seed {}, {} seeds, {} operations each",
+        arguments.seed,
+        campaign.seeds.len(),
+        campaign.options.operations
+    );
     let progress = ProgressBar::new(campaign.seeds.len() as u64);
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {elapsed} (about {eta} left)");
     progress.set_style(style.expect("the template is fixed and right"));
@@ -116,6 +124,9 @@ fn run(campaign: &Campaign, first: u64) -> ExitCode {
     let summary = campaign.run(&progress);
     progress.finish_and_clear();
     show(&summary);
+    if arguments.reasons {
+        show_reasons(&summary);
+    }
     if let Some(failed) = summary.failed.first() {
         show_failed(failed);
         return ExitCode::from(match failed.failure {
@@ -146,6 +157,14 @@ fn show(summary: &Summary) {
     );
     for (fault, (runs, times)) in &summary.fired {
         println!("  {:<26} on in {runs:>6} runs, happened {times:>9} times", fault.text());
+    }
+}
+
+fn show_reasons(summary: &Summary) {
+    let mut reasons: Vec<(&String, &u64)> = summary.reasons.iter().collect();
+    reasons.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
+    for (reason, times) in reasons {
+        println!("{times:>8} times: {reason}");
     }
 }
 

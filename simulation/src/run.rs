@@ -10,7 +10,7 @@ use canopy_types::{GetArguments, PutArguments};
 use serde_bytes::ByteBuf;
 
 use crate::administrator::Administrator;
-use crate::answers::{Method, fingerprint, read_reject, read_reply};
+use crate::answers::{Method, describe_reply, fingerprint, read_reject, read_reply};
 use crate::case::{Case, stream};
 use crate::checkers::{canisters, cover, cycles, linearizability};
 use crate::draw::Draw;
@@ -78,6 +78,8 @@ pub struct Report {
     pub chain: [u8; 32],
     /// How often each fault that was on happened.
     pub fired: BTreeMap<FaultName, u64>,
+    /// What the answers that were not `done` said, and how often.
+    pub reasons: BTreeMap<String, u64>,
     pub failure: Option<Failure>,
     /// The last events, in case of a failure.
     pub events: Vec<String>,
@@ -101,6 +103,7 @@ impl Report {
             messages: 0,
             chain: [0; 32],
             fired: BTreeMap::new(),
+            reasons: BTreeMap::new(),
             failure: Some(failure),
             events: Vec::new(),
         }
@@ -271,7 +274,7 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
             last = match answer {
-                Ok(reply) => describe(method, &reply),
+                Ok(reply) => describe_reply(method, &reply),
                 Err(error) => format!("{}: {}", error.code, error.message),
             };
             self.advance(10 * SECOND_NANOS)?;
@@ -313,6 +316,7 @@ impl<'a> Run<'a> {
             messages: log.len(),
             chain: log.chain(),
             fired,
+            reasons: self.workload.reasons.clone(),
             failure,
             events: shown.iter().map(|event| show(event)).collect(),
         }
@@ -321,16 +325,6 @@ impl<'a> Run<'a> {
 
 fn wrong(fault: impl fmt::Display) -> Failure {
     Failure::Wrong(fault.to_string())
-}
-
-fn describe(method: Method, reply: &[u8]) -> String {
-    use canopy_types::codec::decode;
-    use canopy_types::{DeleteResult, GetResult, PutResult};
-    match method {
-        Method::Put => format!("{:?}", decode::<PutResult>(reply)),
-        Method::Delete => format!("{:?}", decode::<DeleteResult>(reply)),
-        Method::Get | Method::GetQuery => format!("{:?}", decode::<GetResult>(reply)),
-    }
 }
 
 fn show(event: &Event) -> String {

@@ -1,13 +1,16 @@
 //! Clients, each of which sends one operation after the other, and what they are told.
 
+use std::collections::BTreeMap;
+
 use candid::Principal;
+use canopy_simulator::errors::UserError;
 use canopy_simulator::instance::MessageId;
 use canopy_types::codec::encode;
 use canopy_types::limits::VALUE_BYTES_MAX;
 use canopy_types::{DeleteArguments, GetArguments, PutArguments};
 use serde_bytes::ByteBuf;
 
-use crate::answers::{Impossible, Method, fingerprint, read_forwarded, read_reject, read_reply};
+use crate::answers::{Impossible, Method, describe_reply, fingerprint, read_forwarded, read_reject, read_reply};
 use crate::caller::{Forward, Forwarded};
 use crate::case::{Case, stream};
 use crate::draw::Draw;
@@ -23,6 +26,9 @@ const PATIENT_STEPS_MAX: u64 = 4_000;
 const ATTACHED_CYCLES: u64 = 1_000_000;
 /// Seconds that a calling canister waits, at least and at most.
 const CALLER_TIMEOUT_SECONDS: (u64, u64) = (5, 300);
+/// Reasons that are told apart, and how much of each is kept.
+const REASONS_MAX: usize = 64;
+const REASON_BYTES_MAX: usize = 120;
 /// Bytes of a value that tell it apart from others.
 const VALUE_NUMBER_BYTES: usize = 8;
 
@@ -62,6 +68,8 @@ pub struct Workload {
     /// Calls that were answered since the last look.
     pub answered: u64,
     pub impossible: Option<Impossible>,
+    /// What the answers that were not `done` said, and how often.
+    pub reasons: BTreeMap<String, u64>,
 }
 
 impl Workload {
@@ -78,6 +86,7 @@ impl Workload {
             given_up: 0,
             answered: 0,
             impossible: None,
+            reasons: BTreeMap::new(),
         }
     }
 
@@ -109,24 +118,35 @@ impl Workload {
     fn read_answer(&mut self, client: usize, network: &mut Network, history: &mut History) {
         let sender = self.clients[client].sender;
         let Some(open) = &mut self.clients[client].open else { return };
-        let outcome = match network.answer(&open.message) {
+        let answer = network.answer(&open.message);
+        let outcome = match &answer {
             None if open.steps_left > 0 => {
                 open.steps_left -= 1;
                 return;
             }
             None => Ok(Outcome::Unknown),
-            Some(Err(error)) => Ok(read_reject(&error, true)),
+            Some(Err(error)) => Ok(read_reject(error, true)),
             Some(Ok(reply)) => match sender {
-                Sender::User(_) => read_reply(open.method, &reply),
-                Sender::Canister { .. } => Forwarded::decode(&reply)
+                Sender::User(_) => read_reply(open.method, reply),
+                Sender::Canister { .. } => Forwarded::decode(reply)
                     .ok_or_else(|| Impossible("the caller answered something that is not its type".to_string()))
                     .and_then(|forwarded| read_forwarded(open.method, &forwarded)),
             },
         };
-        let operation = open.operation;
+        let (operation, method) = (open.operation, open.method);
+        if matches!(outcome, Ok(Outcome::Refused | Outcome::Unknown)) {
+            self.note_reason(describe_answer(method, sender, answer.as_ref()));
+        }
         self.clients[client].open = None;
         self.answered += 1;
         self.note(history, operation, outcome);
+    }
+
+    fn note_reason(&mut self, mut reason: String) {
+        reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+        if self.reasons.len() < REASONS_MAX || self.reasons.contains_key(&reason) {
+            *self.reasons.entry(reason).or_default() += 1;
+        }
     }
 
     fn note(&mut self, history: &mut History, operation: OperationId, outcome: Result<Outcome, Impossible>) {
@@ -185,7 +205,10 @@ impl Workload {
                 self.given_up += u64::from(impatient);
                 self.clients[client].open = Some(Open { operation, method, message, steps_left });
             }
-            Err(error) => history.answer(operation, read_reject(&error, false)),
+            Err(error) => {
+                self.note_reason(format!("not submitted: {}", error.code));
+                history.answer(operation, read_reject(&error, false));
+            }
         }
     }
 
@@ -215,5 +238,20 @@ impl Workload {
         let mut value = self.next_value.to_le_bytes().to_vec();
         value.resize(bytes, b'v');
         value
+    }
+}
+
+/// Describes an answer that is not `done`, without what differs from one to the next.
+fn describe_answer(method: Method, sender: Sender, answer: Option<&Result<Vec<u8>, UserError>>) -> String {
+    match (answer, sender) {
+        (None, _) => "the sender gave up".to_string(),
+        (Some(Err(error)), _) => format!("{}: {}", error.code, error.message),
+        (Some(Ok(reply)), Sender::User(_)) => describe_reply(method, reply),
+        (Some(Ok(reply)), Sender::Canister { .. }) => match Forwarded::decode(reply) {
+            Some(Forwarded::Reply(reply)) => describe_reply(method, &reply),
+            Some(Forwarded::Reject { code, message }) => format!("to a canister: {code} {message}"),
+            Some(Forwarded::NotSent) => "to a canister: not sent".to_string(),
+            None => "no reply of a caller".to_string(),
+        },
     }
 }

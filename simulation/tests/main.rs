@@ -1,1 +1,53 @@
+//! The campaign that every change runs: many seeds with all faults, and the seeds that once failed.
 
+use canopy_simulation::campaign::{Campaign, Summary, run_contained};
+use canopy_simulation::case::Options;
+use canopy_simulation::network::Service;
+use indicatif::ProgressBar;
+
+const SEEDS: u64 = 200;
+/// One seed in so many is run twice.
+const REPEAT_EVERY: usize = 20;
+const THREADS: usize = 2;
+/// Seeds that failed once, one per line, with the reason.
+const REGRESSIONS: &str = include_str!("regressions.txt");
+
+fn campaign(seeds: Vec<u64>, repeat_every: usize) -> Summary {
+    let campaign = Campaign {
+        seeds,
+        options: Options::default(),
+        threads: THREADS,
+        repeat_every,
+        shrink_runs_max: 10,
+        service: Service::CURRENT,
+    };
+    campaign.run(&ProgressBar::hidden())
+}
+
+#[test]
+fn every_answer_is_right_under_all_faults() {
+    let summary = campaign((0..SEEDS).collect(), REPEAT_EVERY);
+    assert!(summary.failed.is_empty(), "{:#?}", summary.failed);
+    assert_eq!(summary.weaknesses(), []);
+    assert!(summary.counts.total() >= SEEDS * 200, "each seed has 200 operations and more");
+}
+
+#[test]
+fn seeds_that_failed_once_pass() {
+    let lines = REGRESSIONS.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let seeds: Vec<u64> = lines
+        .map(|line| {
+            line.split_whitespace().next().and_then(|seed| seed.parse().ok()).expect("a line begins with a seed")
+        })
+        .collect();
+    let summary = campaign(seeds, 0);
+    assert!(summary.failed.is_empty(), "{:#?}", summary.failed);
+}
+
+#[test]
+fn another_seed_is_another_run() {
+    let options = Options { operations: 20, ..Options::default() };
+    let first = run_contained(1, &options, Service::CURRENT);
+    assert_eq!(first.chain, run_contained(1, &options, Service::CURRENT).chain);
+    assert_ne!(first.chain, run_contained(2, &options, Service::CURRENT).chain);
+}
