@@ -31,7 +31,9 @@ pub const ROWS: &[Row] = &[
         let timeout = c.arguments[0] as u32;
         let call = building(c)?;
         if call.timeout_seconds.is_some() {
-            return Err(Failure::contract("ic0.call_with_best_effort_response: a timeout is already set"));
+            return Err(Failure::contract(
+                "ic0_call_with_best_effort_response failed because a timeout is already set",
+            ));
         }
         call.timeout_seconds = Some(timeout.min(BEST_EFFORT_TIMEOUT_SECONDS_MAX));
         Ok(0)
@@ -80,7 +82,7 @@ pub fn abandon(system: &mut System) {
 
 fn building<'a>(call: &'a mut Call) -> Result<&'a mut OutgoingCall, Failure> {
     let name = call.name;
-    let none = || Failure::contract(format_args!("ic0.{name}: called when no call is under construction"));
+    let none = || Failure::contract(format_args!("ic0_{name} called when no call is under construction"));
     call.system().building.as_mut().ok_or_else(none)
 }
 

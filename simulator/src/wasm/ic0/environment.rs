@@ -148,11 +148,7 @@ fn variable_name(call: &mut Call) -> Result<String, Failure> {
 
 fn variable_value(call: &mut Call) -> Result<String, Failure> {
     let name = variable_name(call)?;
-    let function = call.name;
-    call.system()
-        .identity
-        .environment
-        .get(&name)
-        .cloned()
-        .ok_or_else(|| Failure::contract(format_args!("ic0.{function}: there is no environment variable '{name}'")))
+    call.system().identity.environment.get(&name).cloned().ok_or_else(|| {
+        Failure::new(ErrorCode::CanisterContractViolation, format!("Environment variable {name} not found"))
+    })
 }

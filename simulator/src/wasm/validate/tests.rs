@@ -114,7 +114,7 @@ fn custom_sections_are_told_apart() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     /// Bytes changed at random either don't make a module, or one that runs to an answer or a trap.
     #[test]
