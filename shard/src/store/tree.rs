@@ -60,6 +60,8 @@ pub struct Position {
     index: u16,
     /// Entries with `key` may follow in the next leaf.
     continues: bool,
+    /// The next entry is known to have another key.
+    unique: bool,
     /// The entry at the position, unless it is behind the last one.
     entry: Option<Entry>,
 }
@@ -85,6 +87,17 @@ pub struct Tree {
     pub pages: u32,
     pub entries: u64,
     cache: NodeCache,
+    /// The leaf of the last search, while no node was split or merged since: what concerns one key is close together.
+    last: Option<LastLeaf>,
+}
+
+/// A leaf as its parents and its header know it.
+#[derive(Clone, Copy)]
+struct LastLeaf {
+    page: u32,
+    header: LeafHeader,
+    low: TreeKey,
+    high: TreeKey,
 }
 
 impl Tree {
@@ -92,16 +105,32 @@ impl Tree {
     pub fn create<M: Memory>(pages: &mut Pages<M>, kind: PageKind, cached_nodes_max: usize) -> Option<Tree> {
         let root = pages.take(1, kind, 0)?;
         leaf::write_header(pages, root, LeafHeader::EMPTY);
-        Some(Tree { kind, root, depth: 1, pages: 1, entries: 0, cache: NodeCache::new(cached_nodes_max) })
+        Some(Tree { kind, root, depth: 1, pages: 1, entries: 0, cache: NodeCache::new(cached_nodes_max), last: None })
     }
 
     /// Continues with a tree whose numbers were persisted.
     pub fn open(kind: PageKind, root: u32, depth: u32, pages: u32, entries: u64, cached_nodes_max: usize) -> Tree {
-        Tree { kind, root, depth, pages, entries, cache: NodeCache::new(cached_nodes_max) }
+        Tree { kind, root, depth, pages, entries, cache: NodeCache::new(cached_nodes_max), last: None }
     }
 
     /// Finds the first entry whose key is at least `key`.
     pub fn find<M: Memory>(&mut self, pages: &Pages<M>, key: TreeKey) -> Position {
+        let LastLeaf { page, header, low, high } = match self.last {
+            // Entries equal to a bound may lie on both sides of it.
+            Some(last) if last.low < key && key < last.high => last,
+            _ => self.descend(pages, key),
+        };
+        let leaf::Found { index, entry, unique } = leaf::search(pages, page, header, low, high, key);
+        let continues = high == key;
+        let position = Position { key, leaf: page, header, index: index as u16, continues, unique, entry };
+        if entry.is_none() && continues {
+            return self.next_leaf(pages, &position).unwrap_or(position);
+        }
+        position
+    }
+
+    /// Finds the first leaf that may hold `key`.
+    fn descend<M: Memory>(&mut self, pages: &Pages<M>, key: TreeKey) -> LastLeaf {
         let (mut low, mut high) = ((0, 0), (u64::MAX, u64::MAX));
         let mut page = self.root;
         for _ in 1..self.depth {
@@ -115,14 +144,18 @@ impl Tree {
             }
             page = node.children[child];
         }
-        let header = leaf::read_header(pages, page);
-        let (index, entry) = leaf::search(pages, page, header, low, high, key);
-        let continues = high == key;
-        let position = Position { key, leaf: page, header, index: index as u16, continues, entry };
-        if entry.is_none() && continues {
-            return self.next_leaf(pages, &position).unwrap_or(position);
+        let last = LastLeaf { page, header: leaf::read_header(pages, page), low, high };
+        self.last = Some(last);
+        last
+    }
+
+    /// Notes a leaf's new header.
+    fn set_last_header(&mut self, page: u32, header: LeafHeader) {
+        if let Some(last) = &mut self.last
+            && last.page == page
+        {
+            last.header = header;
         }
-        position
     }
 
     /// As `find`, but settled on an entry: the next leaf's first one if this leaf has none. For reading only.
@@ -137,13 +170,13 @@ impl Tree {
     /// The next position, if its entry has the same key.
     pub fn next_equal<M: Memory>(&mut self, pages: &Pages<M>, position: &Position) -> Option<Position> {
         let key = position.entry?.key;
+        if position.unique {
+            return None;
+        }
         if position.index + 1 < position.header.count {
             let index = position.index + 1;
-            if !leaf::has_key(pages, position.leaf, position.header, usize::from(index), key) {
-                return None;
-            }
             let entry = leaf::read_entry(pages, position.leaf, position.header, usize::from(index));
-            return Some(Position { index, entry: Some(entry), ..*position });
+            return (entry.key == key).then_some(Position { index, entry: Some(entry), ..*position });
         }
         if position.key == key && !position.continues {
             return None;
@@ -176,7 +209,8 @@ impl Tree {
         let header = leaf::read_header(pages, leaf);
         // INVARIANT: only a leaf that is the root is ever empty, so this one has a first entry.
         let entry = leaf::read_entry(pages, leaf, header, 0);
-        Some(Position { key: entry.key, leaf, header, index: 0, continues: high == entry.key, entry: Some(entry) })
+        let continues = high == entry.key;
+        Some(Position { key: entry.key, leaf, header, index: 0, continues, unique: false, entry: Some(entry) })
     }
 
     /// The way to a leaf that `key` leads to, or to which it does through earlier leaves with the same key.
@@ -253,9 +287,11 @@ impl Tree {
         self.entries += 1;
         let index = usize::from(position.index);
         if usize::from(position.header.count) < NODE_ENTRIES {
-            leaf::insert(pages, position.leaf, position.header, index, entry);
+            let header = leaf::insert(pages, position.leaf, position.header, index, entry);
+            self.set_last_header(position.leaf, header);
             return;
         }
+        self.last = None;
         let path = self.path_to(pages, position.key, position.leaf);
         // Keys that only grow (expiry times) leave full leaves behind them.
         let last = index == NODE_ENTRIES && self.is_last(pages, &path);
@@ -316,9 +352,11 @@ impl Tree {
     pub fn remove<M: Memory>(&mut self, pages: &mut Pages<M>, position: &Position, count: usize) {
         self.entries -= count as u64;
         let header = leaf::remove(pages, position.leaf, position.header, usize::from(position.index), count);
+        self.set_last_header(position.leaf, header);
         if usize::from(header.count) >= MERGE_BELOW || self.depth == 1 {
             return;
         }
+        self.last = None;
         let mut path = self.path_to(pages, position.key, position.leaf);
         let (parent, at) = path.steps[path.length - 1];
         let at = usize::from(at);

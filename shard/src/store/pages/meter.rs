@@ -56,19 +56,37 @@ impl<M: Memory> Metered<M> {
 
     /// Fills `bytes` from `at` on.
     pub fn read(&self, at: u64, bytes: &mut [u8]) {
-        self.instructions.set(self.instructions.get() + CALL_INSTRUCTIONS + bytes.len() as u64);
+        self.count_read(bytes.len());
         self.memory.read(at, bytes);
     }
 
     /// Reads `count` bytes into a buffer that needs no zeroing first.
     pub fn read_into<'a>(&self, at: u64, count: usize, buffer: &'a mut [MaybeUninit<u8>]) -> &'a mut [u8] {
         let target = &mut buffer[..count];
-        self.instructions.set(self.instructions.get() + CALL_INSTRUCTIONS + count as u64);
+        self.count_read(count);
         // SAFETY: `target` is `count` bytes that nothing else refers to, and `read_unsafe` initialises all of them.
         unsafe {
             self.memory.read_unsafe(at, target.as_mut_ptr().cast(), count);
             std::slice::from_raw_parts_mut(target.as_mut_ptr().cast(), count)
         }
+    }
+
+    /// Reads `count` words of 64 bits, as they lie in the memory (little-endian).
+    pub fn read_words<'a>(&self, at: u64, count: usize, buffer: &'a mut [MaybeUninit<u64>]) -> &'a [u64] {
+        let target = &mut buffer[..count];
+        self.count_read(count * 8);
+        // SAFETY: `target` is `count` words that nothing else refers to, `read_unsafe` initialises all their bytes, and
+        // any bytes make a word.
+        unsafe {
+            self.memory.read_unsafe(at, target.as_mut_ptr().cast(), count * 8);
+            std::slice::from_raw_parts(target.as_ptr().cast(), count)
+        }
+    }
+
+    /// Budgets need no exact sums, so nothing is checked here, on every access.
+    fn count_read(&self, bytes: usize) {
+        let cost = CALL_INSTRUCTIONS.wrapping_add(bytes as u64);
+        self.instructions.set(self.instructions.get().wrapping_add(cost));
     }
 
     /// Appends `count` bytes to a vector without zeroing its spare room first.
@@ -83,7 +101,7 @@ impl<M: Memory> Metered<M> {
     /// Writes `bytes` from `at` on.
     pub fn write(&self, at: u64, bytes: &[u8]) {
         let (first, last) = (at / PAGE_BYTES, (at + bytes.len() as u64).saturating_sub(1) / PAGE_BYTES);
-        let mut instructions = CALL_INSTRUCTIONS + bytes.len() as u64;
+        let mut instructions = CALL_INSTRUCTIONS.wrapping_add(bytes.len() as u64);
         for page in first..=last {
             let recent = &self.recent[page as usize % RECENT_PAGES];
             if recent.get() != page {
@@ -92,7 +110,7 @@ impl<M: Memory> Metered<M> {
                 self.dirtied.set(self.dirtied.get() + 1);
             }
         }
-        self.instructions.set(self.instructions.get() + instructions);
+        self.instructions.set(self.instructions.get().wrapping_add(instructions));
         self.memory.write(at, bytes);
     }
 }

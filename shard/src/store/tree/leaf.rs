@@ -36,6 +36,8 @@ impl LeafHeader {
     }
 }
 
+const ENTRY_WORDS: usize = ENTRY_BYTES / 8;
+
 type LeafBuffer = [MaybeUninit<u8>; PAGE_BYTES as usize];
 
 fn buffer() -> LeafBuffer {
@@ -77,13 +79,6 @@ pub fn read_entry<M: Memory>(pages: &Pages<M>, page: u32, header: LeafHeader, in
     decode(&bytes)
 }
 
-/// Whether an entry has this key.
-pub fn has_key<M: Memory>(pages: &Pages<M>, page: u32, header: LeafHeader, index: usize, key: TreeKey) -> bool {
-    let mut bytes = [0; 16];
-    pages.memory.read(header.address(page, index), &mut bytes);
-    u64_at(&bytes, 8) == key.1 && u64_at(&bytes, 0) == key.0
-}
-
 /// Appends the entries from `index` on.
 pub fn read_entries<M: Memory>(
     pages: &Pages<M>,
@@ -110,6 +105,15 @@ fn interpolate(low: TreeKey, high: TreeKey, key: TreeKey, count: usize) -> usize
     ((offset >> shift) * count as u64).checked_div(span >> shift).map_or(count / 2, |index| index as usize)
 }
 
+/// What a search found: the first entry whose key is at least the one looked for.
+pub struct Found {
+    pub index: usize,
+    /// `None` behind the last entry.
+    pub entry: Option<Entry>,
+    /// The entry behind it is known to have another key.
+    pub unique: bool,
+}
+
 /// Finds the first entry whose key is at least `key`, and reads it, if there is one.
 pub fn search<M: Memory>(
     pages: &Pages<M>,
@@ -118,12 +122,12 @@ pub fn search<M: Memory>(
     low: TreeKey,
     high: TreeKey,
     key: TreeKey,
-) -> (usize, Option<Entry>) {
-    // INVARIANT: entries before `from` are less than `key`; those from `to` on are not, and `found` is the first.
+) -> Found {
+    // INVARIANT: entries before `from` are less than `key`; those from `to` on are not, and `entry` is the first.
     let (mut from, mut to) = (0, usize::from(header.count));
     let (mut low, mut high) = (low, high);
-    let mut found = None;
-    let mut bytes = [MaybeUninit::uninit(); WINDOW * ENTRY_BYTES];
+    let mut found = Found { index: to, entry: None, unique: false };
+    let mut buffer = [MaybeUninit::uninit(); WINDOW * ENTRY_WORDS];
     for step in 0..STEPS_MAX {
         if from >= to {
             break;
@@ -131,28 +135,23 @@ pub fn search<M: Memory>(
         let guess = if step < INTERPOLATIONS_MAX { interpolate(low, high, key, to - from) } else { (to - from) / 2 };
         let first = (from + guess).saturating_sub(WINDOW / 2).clamp(from, from.max(to.saturating_sub(WINDOW)));
         let length = WINDOW.min(to - first);
-        let window = pages.memory.read_into(header.address(page, first), length * ENTRY_BYTES, &mut bytes);
-        let key_at = |at: usize| (u64_at(window, at * ENTRY_BYTES), u64_at(window, at * ENTRY_BYTES + 8));
-        let (mut left, mut right) = (0, length);
-        while left < right {
-            let middle = (left + right) / 2;
-            if key_at(middle) < key {
-                left = middle + 1;
-            } else {
-                right = middle;
-            }
-        }
-        if left < length {
+        let words = pages.memory.read_words(header.address(page, first), length * ENTRY_WORDS, &mut buffer);
+        let (entries, _) = words.as_chunks::<ENTRY_WORDS>();
+        let key_of = |entry: &[u64; ENTRY_WORDS]| (u64::from_le(entry[0]), u64::from_le(entry[1]));
+        let left = entries.partition_point(|entry| key_of(entry) < key);
+        if let Some(entry) = entries.get(left) {
             to = first + left;
-            found = Some(decode(&window[left * ENTRY_BYTES..]));
-            high = key_at(left);
+            high = key_of(entry);
+            let unique = entries.get(left + 1).is_some_and(|next| key_of(next) != high);
+            let entry = Entry { key: high, payload: u64::from_le(entry[2]) };
+            found = Found { index: to, entry: Some(entry), unique };
         }
         if left > 0 {
             from = first + left;
-            low = key_at(left - 1);
+            low = key_of(&entries[left - 1]);
         }
     }
-    (from.max(to), found)
+    found
 }
 
 /// Overwrites the payload of an entry.
@@ -160,8 +159,15 @@ pub fn write_payload<M: Memory>(pages: &mut Pages<M>, page: u32, header: LeafHea
     pages.memory.write(header.address(page, index) + 16, &payload.to_le_bytes());
 }
 
-/// Inserts an entry into a leaf that isn't full, moving the shorter side if there is room for it.
-pub fn insert<M: Memory>(pages: &mut Pages<M>, page: u32, header: LeafHeader, index: usize, entry: Entry) {
+/// Inserts an entry into a leaf that isn't full, moving the shorter side if there is room for it. Answers the
+/// new header.
+pub fn insert<M: Memory>(
+    pages: &mut Pages<M>,
+    page: u32,
+    header: LeafHeader,
+    index: usize,
+    entry: Entry,
+) -> LeafHeader {
     let count = usize::from(header.count);
     let room_right = usize::from(header.start) + count < NODE_ENTRIES;
     let leftwards = header.start > 0 && (index * 2 < count || !room_right);
@@ -176,6 +182,7 @@ pub fn insert<M: Memory>(pages: &mut Pages<M>, page: u32, header: LeafHeader, in
         let bytes = complete(&mut buffer, moved, new, moved);
         pages.memory.write(changed.address(page, 0), bytes);
         write_header(pages, page, changed);
+        changed
     } else {
         let moved = (count - index) * ENTRY_BYTES;
         if moved > 0 {
@@ -183,7 +190,9 @@ pub fn insert<M: Memory>(pages: &mut Pages<M>, page: u32, header: LeafHeader, in
         }
         let bytes = complete(&mut buffer, 0, new, moved);
         pages.memory.write(header.address(page, index), bytes);
-        write_header(pages, page, LeafHeader { start: header.start, count: header.count + 1 });
+        let changed = LeafHeader { start: header.start, count: header.count + 1 };
+        write_header(pages, page, changed);
+        changed
     }
 }
 
