@@ -10,6 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::chunks::check_heap_delta;
+use super::compile_cost::compile_instructions;
 use super::errors::Refusal;
 use super::gzip::unpacked;
 use super::info::{self, origin};
@@ -22,10 +23,6 @@ use crate::replica::state::{Canister, CanisterLog, Code, ManagementCall, SubnetS
 use crate::wasm::system::{Context, Entry, System, Trap};
 use crate::wasm::{Engine, HeapImage, Module, Runtime, StableMemory};
 
-/// Instructions charged per Wasm operator of a module that the subnet sees for the first time.
-const COMPILE_INSTRUCTIONS_PER_OPERATOR: u64 = 6_000;
-/// By what that is divided if the subnet has compiled the module before.
-const COMPILED_BEFORE_DISCOUNT: u64 = 100;
 /// The section by which a module declares that its heap may outlive an upgrade.
 const PERSISTENCE_SECTION: &str = "enhanced-orthogonal-persistence";
 
@@ -211,8 +208,8 @@ impl Run<'_> {
         let (module, _) = Engine::shared().compile(&wasm).map_err(failed)?;
         check_persistence(&module, deployment.mode)?;
         self.wasm64 = module.is_wasm64();
-        let discount = if compiled.insert(module.hash()) { 1 } else { COMPILED_BEFORE_DISCOUNT };
-        self.spend(module.operators() * COMPILE_INSTRUCTIONS_PER_OPERATOR / discount).map_err(failed)?;
+        let compiled_before = !compiled.insert(module.hash());
+        self.spend(compile_instructions(&wasm, compiled_before)).map_err(failed)?;
 
         // What belonged to the old code ends here; certified data and log outlive an upgrade, the timer doesn't.
         system.global_timer_nanos = None;

@@ -24,37 +24,37 @@ macro_rules! methods {
 
 methods! {
     // method                      name                                    as ingress   from canisters  goes to
-    CanisterInfo                   "canister_info"                           Never        Yes  CanisterId;
-    CanisterMetadata               "canister_metadata"                       Never        Yes  CanisterId;
-    CanisterMetrics                "canister_metrics"                        Controllers  Yes  CanisterId;
-    CanisterStatus                 "canister_status"                         Controllers  Yes  CanisterId;
-    ClearChunkStore                "clear_chunk_store"                       Controllers  Yes  CanisterId;
+    CanisterInfo                   "canister_info"                           Never        Yes  Canister;
+    CanisterMetadata               "canister_metadata"                       Never        Yes  Canister;
+    CanisterMetrics                "canister_metrics"                        Controllers  Yes  Canister;
+    CanisterStatus                 "canister_status"                         Controllers  Yes  Canister;
+    ClearChunkStore                "clear_chunk_store"                       Controllers  Yes  Canister;
     CreateCanister                 "create_canister"                         Never        Yes  Own;
-    DeleteCanister                 "delete_canister"                         Controllers  Yes  CanisterId;
-    DeleteCanisterSnapshot         "delete_canister_snapshot"                Controllers  Yes  CanisterId;
-    DepositCycles                  "deposit_cycles"                          Never        Yes  CanisterId;
-    FetchCanisterLogs              "fetch_canister_logs"                     Query        Yes  CanisterId;
-    InstallChunkedCode             "install_chunked_code"                    Controllers  Yes  TargetCanister;
-    InstallCode                    "install_code"                            Controllers  Yes  CanisterId;
-    ListCanisterSnapshots          "list_canister_snapshots"                 Controllers  Yes  CanisterId;
+    DeleteCanister                 "delete_canister"                         Controllers  Yes  Canister;
+    DeleteCanisterSnapshot         "delete_canister_snapshot"                Controllers  Yes  Canister;
+    DepositCycles                  "deposit_cycles"                          Never        Yes  Canister;
+    FetchCanisterLogs              "fetch_canister_logs"                     Query        Yes  Canister;
+    InstallChunkedCode             "install_chunked_code"                    Controllers  Yes  InstallTarget;
+    InstallCode                    "install_code"                            Controllers  Yes  Canister;
+    ListCanisterSnapshots          "list_canister_snapshots"                 Controllers  Yes  Canister;
     ListCanisters                  "list_canisters"                          Admins       Yes  Own;
-    LoadCanisterSnapshot           "load_canister_snapshot"                  Controllers  Yes  CanisterId;
-    NodeMetricsHistory             "node_metrics_history"                    Never        Yes  SubnetId;
+    LoadCanisterSnapshot           "load_canister_snapshot"                  Controllers  Yes  Canister;
+    NodeMetricsHistory             "node_metrics_history"                    Never        Yes  Subnet;
     ProvisionalCreateCanister      "provisional_create_canister_with_cycles" Anyone       Yes  Own;
-    ProvisionalTopUpCanister       "provisional_top_up_canister"             Anyone       Yes  CanisterId;
+    ProvisionalTopUpCanister       "provisional_top_up_canister"             Anyone       Yes  Canister;
     RawRand                        "raw_rand"                                Never        Yes  Own;
-    ReadCanisterSnapshotData       "read_canister_snapshot_data"             Controllers  Yes  CanisterId;
-    ReadCanisterSnapshotMetadata   "read_canister_snapshot_metadata"         Controllers  Yes  CanisterId;
-    StartCanister                  "start_canister"                          Controllers  Yes  CanisterId;
-    StopCanister                   "stop_canister"                           Controllers  Yes  CanisterId;
-    StoredChunks                   "stored_chunks"                           Controllers  Yes  CanisterId;
-    SubnetInfo                     "subnet_info"                             Never        Yes  SubnetId;
-    TakeCanisterSnapshot           "take_canister_snapshot"                  Controllers  Yes  CanisterId;
-    UninstallCode                  "uninstall_code"                          Controllers  Yes  CanisterId;
-    UpdateSettings                 "update_settings"                         Controllers  Yes  CanisterId;
-    UploadCanisterSnapshotData     "upload_canister_snapshot_data"           Controllers  Yes  CanisterId;
-    UploadCanisterSnapshotMetadata "upload_canister_snapshot_metadata"       Controllers  Yes  CanisterId;
-    UploadChunk                    "upload_chunk"                            Controllers  Yes  CanisterId;
+    ReadCanisterSnapshotData       "read_canister_snapshot_data"             Controllers  Yes  Canister;
+    ReadCanisterSnapshotMetadata   "read_canister_snapshot_metadata"         Controllers  Yes  Canister;
+    StartCanister                  "start_canister"                          Controllers  Yes  Canister;
+    StopCanister                   "stop_canister"                           Controllers  Yes  Canister;
+    StoredChunks                   "stored_chunks"                           Controllers  Yes  Canister;
+    SubnetInfo                     "subnet_info"                             Never        Yes  Subnet;
+    TakeCanisterSnapshot           "take_canister_snapshot"                  Controllers  Yes  Canister;
+    UninstallCode                  "uninstall_code"                          Controllers  Yes  Canister;
+    UpdateSettings                 "update_settings"                         Controllers  Yes  Canister;
+    UploadCanisterSnapshotData     "upload_canister_snapshot_data"           Controllers  Yes  Canister;
+    UploadCanisterSnapshotMetadata "upload_canister_snapshot_metadata"       Controllers  Yes  Canister;
+    UploadChunk                    "upload_chunk"                            Controllers  Yes  Canister;
     BitcoinGetBalance              "bitcoin_get_balance"                     Never        No   Own;
     BitcoinGetBlockHeaders         "bitcoin_get_block_headers"               Never        No   Own;
     BitcoinGetFeePercentiles       "bitcoin_get_current_fee_percentiles"     Never        No   Own;
@@ -108,11 +108,11 @@ pub enum Target {
     /// The caller's own.
     Own,
     /// That of the canister in field `canister_id`.
-    CanisterId,
+    Canister,
     /// That of the canister in field `target_canister`.
-    TargetCanister,
+    InstallTarget,
     /// That in field `subnet_id`.
-    SubnetId,
+    Subnet,
 }
 
 /// Where a call to `aaaaa-aa` has to go.
@@ -162,13 +162,13 @@ pub fn destination_of(rule: &Rule, argument: &[u8]) -> Result<Destination, Refus
     }
     Ok(match rule.target {
         Target::Own => Destination::Own,
-        Target::CanisterId if rule.method == Method::InstallCode => {
+        Target::Canister if rule.method == Method::InstallCode => {
             let OfCanister { canister_id, wasm_module: _ } = payload::decode(argument)?;
             Destination::SubnetOf(canister_id)
         }
-        Target::CanisterId => Destination::SubnetOf(payload::decode::<OfPlainCanister>(argument)?.canister_id),
-        Target::TargetCanister => Destination::SubnetOf(payload::decode::<OfTarget>(argument)?.target_canister),
-        Target::SubnetId => Destination::Subnet(payload::decode::<OfSubnet>(argument)?.subnet_id),
+        Target::Canister => Destination::SubnetOf(payload::decode::<OfPlainCanister>(argument)?.canister_id),
+        Target::InstallTarget => Destination::SubnetOf(payload::decode::<OfTarget>(argument)?.target_canister),
+        Target::Subnet => Destination::Subnet(payload::decode::<OfSubnet>(argument)?.subnet_id),
     })
 }
 

@@ -11,6 +11,7 @@ use crate::replica::ingress::ingress_bytes;
 use crate::replica::state::{CallOrigin, Canister, ManagementCall, ManagementOutcome, SubnetState};
 
 mod chunks;
+mod compile_cost;
 mod create;
 mod errors;
 mod gzip;

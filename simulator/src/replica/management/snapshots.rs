@@ -8,6 +8,7 @@ use ic_management_canister_types::{
 use sha2::{Digest, Sha256};
 
 use super::chunks::{check_heap_delta, missing_cycles};
+use super::compile_cost::compile_instructions;
 use super::errors::Refusal;
 use super::gzip::unpacked;
 use super::info::{self, origin};
@@ -95,7 +96,8 @@ pub(super) fn load(subnet: &mut SubnetState, call: &ManagementCall) -> Result<St
     let mut runtime = Runtime::new(module.clone(), snapshot.stable.clone()).map_err(failed)?;
     runtime.restore_heap(&snapshot.heap).map_err(failed)?;
 
-    let instructions = BASE_INSTRUCTIONS + snapshot.bytes;
+    let compiled_before = subnet.compiled.contains(&module.hash());
+    let instructions = BASE_INSTRUCTIONS + snapshot.bytes + compile_instructions(&wasm, compiled_before);
     let stable_bytes = snapshot.stable.size_pages() * WASM_PAGE_BYTES;
     let new_bytes = runtime.heap_bytes()
         + stable_bytes

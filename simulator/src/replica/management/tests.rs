@@ -325,8 +325,8 @@ fn a_module_seen_before_costs_next_to_nothing() {
         subnet.canisters[&id].account.consumed
     };
     let (first, second) = (price(), price());
-    let operators = subnet.canisters.values().next().expect("one").code.as_ref().expect("code").module.operators();
-    assert_eq!(first - second, operators as u128 * (6_000 - 60));
+    let compile = |before| compile_cost::compile_instructions(&keeper(), before) as u128;
+    assert_eq!(first - second, compile(false) - compile(true));
 }
 
 #[test]
