@@ -100,6 +100,9 @@ pub struct ReceiptLists {
     lists: [List; RECEIPT_LISTS],
     staged: Staged,
     pub pages: u32,
+    /// What the header doesn't tell yet: a list, and whether `staged` changed.
+    changed_list: Option<usize>,
+    changed_staged: bool,
 }
 
 fn address(page: u32, index: u16) -> u64 {
@@ -113,7 +116,13 @@ fn staged_address(index: u16) -> u64 {
 impl ReceiptLists {
     /// Starts with empty lists.
     pub fn create() -> Self {
-        ReceiptLists { lists: [List::default(); RECEIPT_LISTS], staged: Staged::default(), pages: 0 }
+        ReceiptLists {
+            lists: [List::default(); RECEIPT_LISTS],
+            staged: Staged::default(),
+            pages: 0,
+            changed_list: None,
+            changed_staged: false,
+        }
     }
 
     /// Reads the lists' ends from the header.
@@ -133,11 +142,25 @@ impl ReceiptLists {
         let mut bytes = [0; 8];
         store.memory.read(STAGED_OFFSET, &mut bytes);
         let staged = Staged { page: u32_at(&bytes, 0), first: u16_at(&bytes, 4), count: u16_at(&bytes, 6) };
-        ReceiptLists { lists, staged, pages }
+        ReceiptLists { lists, staged, pages, changed_list: None, changed_staged: false }
     }
 
     fn set_list<M: Memory>(&mut self, pages: &mut Pages<M>, at: usize, list: List) {
+        if self.changed_list != Some(at) {
+            self.store_list(pages);
+            self.changed_list = Some(at);
+        }
         self.lists[at] = list;
+    }
+
+    fn set_staged(&mut self, staged: Staged) {
+        self.staged = staged;
+        self.changed_staged = true;
+    }
+
+    fn store_list<M: Memory>(&mut self, pages: &mut Pages<M>) {
+        let Some(at) = self.changed_list.take() else { return };
+        let list = self.lists[at];
         let mut bytes = [0; RECEIPT_LIST_BYTES as usize];
         put_at(&mut bytes, 0, list.minute.to_le_bytes());
         put_at(&mut bytes, 4, list.head.to_le_bytes());
@@ -147,13 +170,16 @@ impl ReceiptLists {
         pages.memory.write(RECEIPT_LISTS_OFFSET + at as u64 * RECEIPT_LIST_BYTES, &bytes);
     }
 
-    fn set_staged<M: Memory>(&mut self, pages: &mut Pages<M>, staged: Staged) {
-        self.staged = staged;
-        let mut bytes = [0; 8];
-        put_at(&mut bytes, 0, staged.page.to_le_bytes());
-        put_at(&mut bytes, 4, staged.first.to_le_bytes());
-        put_at(&mut bytes, 6, staged.count.to_le_bytes());
-        pages.memory.write(STAGED_OFFSET, &bytes);
+    /// Writes what changed to the header; a part of the store's commit.
+    pub fn commit<M: Memory>(&mut self, pages: &mut Pages<M>) {
+        self.store_list(pages);
+        if std::mem::take(&mut self.changed_staged) {
+            let mut bytes = [0; 8];
+            put_at(&mut bytes, 0, self.staged.page.to_le_bytes());
+            put_at(&mut bytes, 4, self.staged.first.to_le_bytes());
+            put_at(&mut bytes, 6, self.staged.count.to_le_bytes());
+            pages.memory.write(STAGED_OFFSET, &bytes);
+        }
     }
 
     /// Copies the staged receipts to their page.
@@ -165,7 +191,7 @@ impl ReceiptLists {
             pages.memory.read(staged_address(0), bytes);
             pages.memory.write(address(page, first), bytes);
         }
-        self.set_staged(pages, Staged::default());
+        self.set_staged(Staged::default());
     }
 
     /// Links a list's tail page to the page that follows it.
@@ -204,7 +230,7 @@ impl ReceiptLists {
         }
         let Staged { page, first, count } = self.staged;
         pages.memory.write(staged_address(count), &stored.encode());
-        self.set_staged(pages, Staged { page, first, count: count + 1 });
+        self.set_staged(Staged { page, first, count: count + 1 });
         (list.tail, index as u8)
     }
 

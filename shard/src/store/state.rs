@@ -159,6 +159,7 @@ impl<M: Memory> Store<M> {
 
     /// Writes the counters to the header; the last step of every method that changes anything.
     pub(super) fn commit(&mut self) {
+        self.receipts.commit(&mut self.pages);
         let Counters { growth_failed, wanted_pages, metadata_bytes, .. } = self.counters;
         let Counters { record_bytes, live_bytes, records, tombstones, receipts, .. } = self.counters;
         let words = [

@@ -56,14 +56,14 @@ impl<M: Memory> Metered<M> {
 
     /// Fills `bytes` from `at` on.
     pub fn read(&self, at: u64, bytes: &mut [u8]) {
-        self.count_read(bytes.len());
+        self.count_call(bytes.len());
         self.memory.read(at, bytes);
     }
 
     /// Reads `count` bytes into a buffer that needs no zeroing first.
     pub fn read_into<'a>(&self, at: u64, count: usize, buffer: &'a mut [MaybeUninit<u8>]) -> &'a mut [u8] {
         let target = &mut buffer[..count];
-        self.count_read(count);
+        self.count_call(count);
         // SAFETY: `target` is `count` bytes that nothing else refers to, and `read_unsafe` initialises all of them.
         unsafe {
             self.memory.read_unsafe(at, target.as_mut_ptr().cast(), count);
@@ -74,7 +74,7 @@ impl<M: Memory> Metered<M> {
     /// Reads `count` words of 64 bits, as they lie in the memory (little-endian).
     pub fn read_words<'a>(&self, at: u64, count: usize, buffer: &'a mut [MaybeUninit<u64>]) -> &'a [u64] {
         let target = &mut buffer[..count];
-        self.count_read(count * 8);
+        self.count_call(count * 8);
         // SAFETY: `target` is `count` words that nothing else refers to, `read_unsafe` initialises all their bytes, and
         // any bytes make a word.
         unsafe {
@@ -84,7 +84,7 @@ impl<M: Memory> Metered<M> {
     }
 
     /// Budgets need no exact sums, so nothing is checked here, on every access.
-    fn count_read(&self, bytes: usize) {
+    fn count_call(&self, bytes: usize) {
         let cost = CALL_INSTRUCTIONS.wrapping_add(bytes as u64);
         self.instructions.set(self.instructions.get().wrapping_add(cost));
     }
@@ -100,17 +100,26 @@ impl<M: Memory> Metered<M> {
 
     /// Writes `bytes` from `at` on.
     pub fn write(&self, at: u64, bytes: &[u8]) {
-        let (first, last) = (at / PAGE_BYTES, (at + bytes.len() as u64).saturating_sub(1) / PAGE_BYTES);
-        let mut instructions = CALL_INSTRUCTIONS.wrapping_add(bytes.len() as u64);
-        for page in first..=last {
-            let recent = &self.recent[page as usize % RECENT_PAGES];
-            if recent.get() != page {
-                recent.set(page);
-                instructions += DIRTY_PAGE_INSTRUCTIONS;
-                self.dirtied.set(self.dirtied.get() + 1);
+        self.count_call(bytes.len());
+        let first = at / PAGE_BYTES;
+        self.count_page(first);
+        let last = at.wrapping_add(bytes.len() as u64).wrapping_sub(1) / PAGE_BYTES;
+        if last > first {
+            // No more turns than the longest record has pages.
+            for page in first + 1..=last {
+                self.count_page(page);
             }
         }
-        self.instructions.set(self.instructions.get().wrapping_add(instructions));
         self.memory.write(at, bytes);
+    }
+
+    #[inline]
+    fn count_page(&self, page: u64) {
+        let recent = &self.recent[page as usize % RECENT_PAGES];
+        if recent.get() != page {
+            recent.set(page);
+            self.instructions.set(self.instructions.get().wrapping_add(DIRTY_PAGE_INSTRUCTIONS));
+            self.dirtied.set(self.dirtied.get().wrapping_add(1));
+        }
     }
 }
