@@ -1,5 +1,6 @@
 //! The only fixture: a router with its shards on an instance of its own, and the calls to them.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use candid::{CandidType, Nat, Principal};
@@ -64,7 +65,7 @@ impl Pace {
 
 /// What a cluster is made of.
 pub struct ClusterBuilder {
-    instance: Option<PocketIc>,
+    instance: Option<Rc<PocketIc>>,
     arguments: InitArguments,
     raw_arguments: Option<Vec<u8>>,
     router_wasm: Vec<u8>,
@@ -82,8 +83,8 @@ enum Relay {
 
 /// A router with its shards.
 pub struct Cluster {
-    /// The instance, which belongs to this cluster alone.
-    pub pic: PocketIc,
+    /// The instance, which belongs to this cluster unless the builder was given one.
+    pub pic: Rc<PocketIc>,
     /// The router's canister, controlled by [`owner`].
     pub router: Principal,
     relay: Option<Principal>,
@@ -91,7 +92,7 @@ pub struct Cluster {
 
 impl ClusterBuilder {
     /// Uses `instance` instead of a new one.
-    pub fn instance(mut self, instance: PocketIc) -> Self {
+    pub fn instance(mut self, instance: Rc<PocketIc>) -> Self {
         self.instance = Some(instance);
         self
     }
@@ -168,7 +169,7 @@ impl ClusterBuilder {
     ///
     /// The platform's reject when the router refuses its arguments.
     pub fn try_deploy(mut self) -> Result<Cluster, RejectResponse> {
-        let pic = self.instance.take().unwrap_or_else(server::instance);
+        let pic = self.instance.take().unwrap_or_else(|| Rc::new(server::instance()));
         let relay = (self.relay != Relay::None).then(|| {
             let canister = pic.create_canister();
             pic.install_canister(canister, relay::wasm(), vec![], None);
@@ -422,12 +423,22 @@ impl Cluster {
         }
     }
 
-    /// Changes how many seconds the router must be able to live on, as [`owner`].
-    pub fn set_freezing_threshold(&self, seconds: u64) {
+    /// Changes how many seconds `canister` must be able to live on.
+    pub fn set_freezing_threshold(&self, canister: Principal, caller: Principal, seconds: u64) {
         let settings = CanisterSettings { freezing_threshold: Some(Nat::from(seconds)), ..CanisterSettings::default() };
+        self.set(canister, caller, settings);
+    }
+
+    /// Changes how much memory `canister` is promised and may not exceed, in bytes; 0 for as much as there is.
+    pub fn set_memory_allocation(&self, canister: Principal, caller: Principal, bytes: u64) {
+        let settings = CanisterSettings { memory_allocation: Some(Nat::from(bytes)), ..CanisterSettings::default() };
+        self.set(canister, caller, settings);
+    }
+
+    fn set(&self, canister: Principal, caller: Principal, settings: CanisterSettings) {
         self.pic
-            .update_canister_settings(self.router, Some(owner()), settings)
-            .expect("the owner may change the router's settings");
+            .update_canister_settings(canister, Some(caller), settings)
+            .expect("a controller may change the settings of a canister");
     }
 
     /// Checks that the router has paid for `shards` shards with `shard_cycles` each out of `given`, and besides only
@@ -495,6 +506,15 @@ impl Cluster {
     /// Gives the relay's canister, which the builder was asked for.
     pub fn relay(&self) -> Principal {
         self.relay.expect("the builder was asked for a relay")
+    }
+}
+
+impl Drop for Cluster {
+    /// Has the simulator check that cycles, queues and open calls add up after whatever the test did.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            server::check_invariants(&self.pic);
+        }
     }
 }
 

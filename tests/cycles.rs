@@ -4,7 +4,7 @@ use canopy_types::{BusyReason, DeleteError, GetError, PutError};
 use pocket_ic::ErrorCode;
 
 use crate::cluster::{Cluster, FREEZING_THRESHOLD_DEFAULT_SECONDS, T, cycles_of};
-use crate::people::{reader, writer};
+use crate::people::{owner, reader, writer};
 
 /// Enough to start a message (40.005 G), and too little to call a shard from it (42.1 G more).
 const BUSY_CYCLES: u128 = 65_000_000_000;
@@ -14,12 +14,12 @@ const IDLE_CYCLES: u128 = 30_000_000_000;
 
 /// Raises the router's freezing threshold until it can spend about `cycles`.
 fn leave_spendable(cluster: &Cluster, cycles: u128) {
-    cluster.set_freezing_threshold(FREEZING_THRESHOLD_DEFAULT_SECONDS);
+    cluster.set_freezing_threshold(cluster.router, owner(), FREEZING_THRESHOLD_DEFAULT_SECONDS);
     let status = cluster.status();
     let (balance, liquid) = (cycles_of(&status.cycles), cycles_of(&status.liquid_cycles));
     assert!(balance > liquid, "the default threshold sets something aside: {balance} and {liquid}");
     let seconds = (balance - cycles) * u128::from(FREEZING_THRESHOLD_DEFAULT_SECONDS) / (balance - liquid);
-    cluster.set_freezing_threshold(u64::try_from(seconds).expect("a few thousand years fit"));
+    cluster.set_freezing_threshold(cluster.router, owner(), u64::try_from(seconds).expect("a few thousand years fit"));
 }
 
 /// A ready cluster whose router has little left.

@@ -1,5 +1,7 @@
 //! The same seed gives the same run.
 
+use std::rc::Rc;
+
 use canopy_simulator::chance::Schedule;
 use canopy_simulator::server::{Server, ServerOptions};
 
@@ -14,7 +16,8 @@ type Trace = ([u8; 32], u64);
 fn run(seed: u64, schedule: Schedule) -> Trace {
     let options = ServerOptions { seed, schedule, ..ServerOptions::default() };
     let server = Server::start(options).expect("a free port for the simulator");
-    let cluster = Cluster::builder().instance(server::instance_at(&server.url())).initial_shards(3).ready();
+    let instance = Rc::new(server::instance_at(&server.url()));
+    let cluster = Cluster::builder().instance(instance).initial_shards(3).ready();
     let messages: Vec<_> = (0..100_u32).map(|number| cluster.submit_put(&number.to_be_bytes(), b"value")).collect();
     for message in messages {
         cluster.await_put(message).expect("a hundred puts at once are served");

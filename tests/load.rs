@@ -1,11 +1,14 @@
 //! Many operations at once, and against a model.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use canopy_types::limits::VALUE_BYTES_MAX;
 use canopy_types::shard::ShardError;
 use canopy_types::{BusyReason, PutError, Version};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Pace};
+use crate::people::{administrator, reader, writer};
 
 /// Puts that are under way at the same time.
 const PUTS_AT_ONCE: usize = 100;
@@ -137,7 +140,7 @@ fn five_hundred_puts_in_one_round_are_each_answered() {
         match cluster.await_put(message) {
             Ok(reply) => {
                 done += 1;
-                let record = cluster.get_query(crate::people::reader(), &number.to_be_bytes());
+                let record = cluster.get_query(reader(), &number.to_be_bytes());
                 assert_eq!(record.expect("queries are answered").expect("a done put is stored").version, reply.version);
             }
             Err(PutError::Busy { retry_after_milliseconds, reason }) => {
@@ -160,7 +163,7 @@ fn five_hundred_puts_in_one_round_are_each_answered() {
 fn large_values_at_once_are_each_answered() {
     const PUTS: u8 = 12;
     let cluster = Cluster::builder().initial_shards(2).ready();
-    let value = vec![3; canopy_types::limits::VALUE_BYTES_MAX];
+    let value = vec![3; VALUE_BYTES_MAX];
     let messages: Vec<_> = (0..PUTS).map(|number| cluster.submit_put(&[number], &value)).collect();
     for (number, message) in (0..PUTS).zip(messages) {
         match cluster.await_put(message) {
@@ -172,4 +175,102 @@ fn large_values_at_once_are_each_answered() {
             Err(other) => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn operations_on_one_key_at_once_happen_one_after_the_other() {
+    const PUTS: u8 = 60;
+    let cluster = Cluster::builder().initial_shards(2).ready();
+    let first = cluster.store(b"key", b"first");
+    let messages: Vec<_> = (0..PUTS).map(|number| cluster.submit_put(b"key", &[number])).collect();
+    let mut versions: BTreeMap<Version, u8> = BTreeMap::new();
+    for (number, message) in (0..PUTS).zip(messages) {
+        let version = cluster.await_put(message).expect("sixty puts at once are served").version;
+        assert!(version > first);
+        assert_eq!(versions.insert(version, number), None, "no two puts have the same version");
+    }
+    let (version, number) = versions.pop_last().expect("there were puts");
+    let record = cluster.load(b"key").expect("the record was put");
+    assert_eq!((record.version, record.value.as_slice()), (version, &[number][..]), "the last put is what is stored");
+    assert_eq!(cluster.remove(b"key"), Some(version));
+}
+
+/// Attempts at a put while a shard gets more memory.
+const ATTEMPTS_MAX: usize = 50;
+
+/// Puts, and tries again as long as the router says so.
+fn store_patiently(cluster: &Cluster, key: &[u8], value: &[u8]) -> Result<Version, PutError> {
+    for _ in 0..ATTEMPTS_MAX {
+        match cluster.put(writer(), key, value) {
+            Ok(reply) => return Ok(reply.version),
+            Err(PutError::Busy { retry_after_milliseconds, .. }) => {
+                cluster.turn(Pace { time: Duration::from_millis(retry_after_milliseconds), rounds: 2 });
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    panic!("busy {ATTEMPTS_MAX} times in a row");
+}
+
+#[test]
+fn a_shard_takes_more_than_its_first_memory_while_it_serves() {
+    const MEBIBYTES: u32 = 150;
+    let cluster = Cluster::builder().initial_shards(1).ready();
+    let shard = cluster.shards()[0];
+    let before = cluster.info(shard).stable_bytes;
+    let mut value = vec![0; VALUE_BYTES_MAX];
+    for number in 0..MEBIBYTES {
+        value[..4].copy_from_slice(&number.to_be_bytes());
+        store_patiently(&cluster, &number.to_be_bytes(), &value).expect("there is memory");
+    }
+    let info = cluster.info(shard);
+    assert!(info.stable_bytes > before, "{info:?}");
+    assert_eq!(info.records, u64::from(MEBIBYTES));
+    for number in (0..MEBIBYTES).step_by(7) {
+        let record = cluster.load(&number.to_be_bytes()).expect("the record was put");
+        assert_eq!((record.value.len(), &record.value[..4]), (VALUE_BYTES_MAX, &number.to_be_bytes()[..]));
+    }
+}
+
+#[test]
+fn a_full_shard_answers_out_of_space_and_still_reads_and_deletes() {
+    const ALLOCATION_BYTES: u64 = 120 * 1024 * 1024;
+    const PUTS_MAX: u32 = 200;
+    let cluster = Cluster::builder().initial_shards(1).ready();
+    let shard = cluster.shards()[0];
+    cluster.set_memory_allocation(shard, administrator(), ALLOCATION_BYTES);
+    let value = vec![7; VALUE_BYTES_MAX];
+    let mut stored = vec![];
+    let full = (0..PUTS_MAX).find_map(|number| match store_patiently(&cluster, &number.to_be_bytes(), &value) {
+        Ok(version) => {
+            stored.push((number, version));
+            None
+        }
+        Err(error) => Some((number, error)),
+    });
+    let (refused, error) = full.expect("the allocation is a bound");
+    assert_eq!(error, PutError::OutOfSpace { shard });
+    assert!(cluster.info(shard).out_of_space);
+    assert!(stored.len() > 10, "only {} values fit", stored.len());
+
+    assert_eq!(cluster.load(&refused.to_be_bytes()), None, "a put that answered OutOfSpace was not done");
+    for (number, version) in &stored {
+        assert_eq!(
+            cluster
+                .get_query(reader(), &number.to_be_bytes())
+                .expect("a full shard reads")
+                .map(|record| record.version),
+            Some(*version)
+        );
+    }
+    let (deleted, version) = stored[0];
+    assert_eq!(cluster.remove(&deleted.to_be_bytes()), Some(version));
+
+    cluster.set_memory_allocation(shard, administrator(), 0);
+    let goes_on = (0..ATTEMPTS_MAX).any(|_| {
+        cluster.turn(Pace { time: Duration::from_secs(20), rounds: 2 });
+        store_patiently(&cluster, &refused.to_be_bytes(), &value).is_ok()
+    });
+    assert!(goes_on, "a shard that gets memory takes records again");
+    assert!(!cluster.info(shard).out_of_space);
 }

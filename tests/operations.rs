@@ -1,8 +1,10 @@
 //! Put, get and delete.
 
+use std::time::Duration;
+
 use canopy_types::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Pace};
 use crate::people::{administrator, owner, reader, writer};
 
 #[test]
@@ -107,4 +109,17 @@ fn every_role_may_do_what_it_is_for() {
         let queried = cluster.get_query(caller, b"key").expect("this role may query").expect("the record was put");
         assert_eq!((updated.version, queried.version), (version, version));
     }
+}
+
+#[test]
+fn records_outlive_a_month_without_calls() {
+    let cluster = Cluster::builder().ready();
+    let version = cluster.store(b"key", b"value");
+    let before = cluster.load(b"key");
+    for _ in 0..30 {
+        cluster.turn(Pace { time: Duration::from_secs(24 * 60 * 60), rounds: 2 });
+    }
+    assert_eq!(cluster.load(b"key"), before);
+    assert_eq!(cluster.status().alarms, vec![]);
+    assert!(cluster.store(b"key", b"later") > version);
 }

@@ -36,6 +36,22 @@ pub fn is_not_applicable(name: &str) -> bool {
     real
 }
 
+/// Checks the invariants of an instance of the process's simulator; does nothing for instances elsewhere.
+///
+/// # Panics
+///
+/// When one is broken.
+pub fn check_invariants(pic: &PocketIc) {
+    if real_server().is_some() || pic.get_server_url().as_str() != simulator_url() {
+        return;
+    }
+    let instance = pic.instance_id() as u64;
+    let checked = with_simulator(|server| server.on_instance(instance, |instance| instance.check_invariants()));
+    if let Err(refusal) = checked {
+        panic!("the simulator's invariants don't hold: {refusal:?}");
+    }
+}
+
 enum Real {
     Url(String),
     Binary,
@@ -49,9 +65,13 @@ fn real_server() -> Option<Real> {
 }
 
 fn simulator_url() -> String {
+    with_simulator(Server::url)
+}
+
+fn with_simulator<R>(action: impl FnOnce(&Server) -> R) -> R {
     let start = || Server::start(simulator_options()).expect("a free port for the simulator");
     let server = SIMULATOR.get_or_init(|| Mutex::new(start()));
-    server.lock().expect("nothing panics while it holds the simulator").url()
+    action(&server.lock().expect("nothing panics while it holds the simulator"))
 }
 
 fn simulator_options() -> ServerOptions {

@@ -100,7 +100,7 @@ fn who_installs_the_router_administers_it_unless_others_are_named() {
 fn two_routers_draw_different_secrets() {
     let first = Cluster::builder().initial_shards(1).ready();
     let fingerprint = first.info(first.shards()[0]).secret_fingerprint;
-    let second = Cluster::builder().initial_shards(1).instance(first.pic).ready();
+    let second = Cluster::builder().initial_shards(1).instance(first.pic.clone()).ready();
     assert_ne!(second.info(second.shards()[0]).secret_fingerprint, fingerprint);
 }
 

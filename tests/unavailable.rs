@@ -1,9 +1,9 @@
 //! Shards that are stopped or gone.
 
-use candid::{Nat, Principal};
+use candid::Principal;
 use canopy_types::codec::encode;
 use canopy_types::{DeleteError, GetError, PutError};
-use pocket_ic::{CanisterSettings, ErrorCode};
+use pocket_ic::ErrorCode;
 
 use crate::cluster::{Cluster, FREEZING_THRESHOLD_DEFAULT_SECONDS, get_arguments, put_arguments};
 use crate::people::{administrator, reader, writer};
@@ -117,17 +117,10 @@ fn a_shard_without_code_is_told() {
 fn a_shard_without_cycles_is_told_and_serves_again_when_it_has_some() {
     let pair = Pair::new();
     let before = pair.cluster.load(&pair.key_of_victim);
-    let set_freezing_threshold = |seconds: u64| {
-        let settings = CanisterSettings { freezing_threshold: Some(Nat::from(seconds)), ..CanisterSettings::default() };
-        pair.cluster
-            .pic
-            .update_canister_settings(pair.victim, Some(administrator()), settings)
-            .expect("an administrator may change a shard's settings");
-    };
-    set_freezing_threshold(FOREVER_SECONDS);
+    pair.cluster.set_freezing_threshold(pair.victim, administrator(), FOREVER_SECONDS);
     pair.check_unavailable(SYSTEM_TRANSIENT);
     pair.check_other_serves();
-    set_freezing_threshold(FREEZING_THRESHOLD_DEFAULT_SECONDS);
+    pair.cluster.set_freezing_threshold(pair.victim, administrator(), FREEZING_THRESHOLD_DEFAULT_SECONDS);
     assert_eq!(pair.cluster.load(&pair.key_of_victim), before);
     pair.cluster.store(&pair.key_of_victim, b"changed");
 }
