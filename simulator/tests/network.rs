@@ -263,8 +263,8 @@ fn heap_delta_debit_makes_the_next_message_wait() {
         let mut net = Net::new(1, 0, Schedule::Plain);
         for (mib, rounds) in [(32, 1), (400, 5)] {
             let a = net.install(0, machine());
-            let grown = p().konst(mib * 16).stable_grow().clear().fill(1 << 20, 1);
-            let write = (0..mib).fold(grown, |it, n| it.stable_write(n << 20)).clear().reply();
+            let grown = p().konst(mib * 16).stable_grow();
+            let write = (0..mib).fold(grown, |it, n| it.clear().fill(1 << 20, 1).stable_write(n << 20)).clear().reply();
             net.call(a, write).expect("writes");
             let id = net.submit(a, EffectivePrincipal::None, "update", p().msg_reply().0);
             assert_eq!(net.rounds(id), rounds, "{mib} MiB");
