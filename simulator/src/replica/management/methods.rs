@@ -34,7 +34,7 @@ methods! {
     DeleteCanisterSnapshot         "delete_canister_snapshot"                Controllers  Yes  Canister;
     DepositCycles                  "deposit_cycles"                          Never        Yes  Canister;
     FetchCanisterLogs              "fetch_canister_logs"                     Query        Yes  Canister;
-    InstallChunkedCode             "install_chunked_code"                    Controllers  Yes  InstallTarget;
+    InstallChunkedCode             "install_chunked_code"                    Controllers  Yes  Receiver;
     InstallCode                    "install_code"                            Controllers  Yes  Canister;
     ListCanisterSnapshots          "list_canister_snapshots"                 Controllers  Yes  Canister;
     ListCanisters                  "list_canisters"                          Admins       Yes  Own;
@@ -110,7 +110,7 @@ pub enum Target {
     /// That of the canister in field `canister_id`.
     Canister,
     /// That of the canister in field `target_canister`.
-    InstallTarget,
+    Receiver,
     /// That in field `subnet_id`.
     Subnet,
 }
@@ -167,7 +167,7 @@ pub fn destination_of(rule: &Rule, argument: &[u8]) -> Result<Destination, Refus
             Destination::SubnetOf(canister_id)
         }
         Target::Canister => Destination::SubnetOf(payload::decode::<OfPlainCanister>(argument)?.canister_id),
-        Target::InstallTarget => Destination::SubnetOf(payload::decode::<OfTarget>(argument)?.target_canister),
+        Target::Receiver => Destination::SubnetOf(payload::decode::<OfTarget>(argument)?.target_canister),
         Target::Subnet => Destination::Subnet(payload::decode::<OfSubnet>(argument)?.subnet_id),
     })
 }
