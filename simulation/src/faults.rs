@@ -74,15 +74,15 @@ faults! {
     /// Canisters and messages take turns in a drawn order; on or off for a whole case.
     OrderShuffled = "order-shuffled", 1_000_000..=1_000_000, None;
     /// A canister is stopped and started, per step of the driver.
-    CanisterStopped = "canister-stopped", 2_000..=25_000, None;
+    CanisterStopped = "canister-stopped", 4_000..=50_000, None;
     /// A canister is upgraded, mostly stopped, per step of the driver.
-    CanisterUpgraded = "canister-upgraded", 2_000..=25_000, None;
+    CanisterUpgraded = "canister-upgraded", 4_000..=50_000, None;
     /// A canister's cycles are burned, per step of the driver.
-    OutOfCycles = "out-of-cycles", 1_000..=12_000, None;
+    OutOfCycles = "out-of-cycles", 3_000..=30_000, None;
     /// The subnet's memory is full for a while, per step of the driver.
-    SubnetMemoryFull = "subnet-memory-full", 1_000..=15_000, None;
+    SubnetMemoryFull = "subnet-memory-full", 5_000..=50_000, None;
     /// The clock jumps by up to 10 minutes, per step of the driver.
-    ClockStep = "clock-step", 2_000..=20_000, None;
+    ClockStep = "clock-step", 4_000..=40_000, None;
     /// The clocks of two subnets differ; on or off for a whole case.
     SubnetSkew = "subnet-skew", 1_000_000..=1_000_000, None;
     /// A sender stops waiting after a few rounds, per operation; its message still runs.

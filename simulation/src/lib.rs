@@ -3,7 +3,7 @@
 //! Start at [`run`]: one run from set-up to verdict. [`case`] draws what it consists of, [`faults`] names what may go
 //! wrong, [`network`] is the service on a simulated network, [`workload`] its clients, [`administrator`] whoever stops,
 //! upgrades and tops up. [`history`] records what clients were told ([`answers`]) and [`checkers`] judge it.
-//! [`campaign`] runs many seeds and [`shrink`] makes a failing one smaller.
+//! [`campaign`] runs many seeds and [`shrink`] makes a failing one smaller. [`planted`] bugs show that they are found.
 //!
 //! The same seed and options give the same run, event for event.
 
@@ -17,6 +17,7 @@ pub mod draw;
 pub mod faults;
 pub mod history;
 pub mod network;
+pub mod planted;
 pub mod run;
 pub mod shrink;
 pub mod workload;

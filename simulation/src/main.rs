@@ -1,12 +1,15 @@
 //! The command `canopy-simulation`.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use canopy_simulation::campaign::{Campaign, FailedSeed, Summary};
 use canopy_simulation::case::{OPERATIONS_DEFAULT, OPERATIONS_MAX, Options};
 use canopy_simulation::faults::FaultOptions;
 use canopy_simulation::network::Service;
+use canopy_simulation::planted::{self, Planted, Workshop};
 use canopy_simulation::run::Failure;
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -34,6 +37,23 @@ struct Command {
 enum Action {
     /// Runs seeds.
     Run(RunArguments),
+    /// Builds the service with planted bugs and looks for each.
+    Planted(PlantedArguments),
+}
+
+#[derive(Args)]
+struct PlantedArguments {
+    /// Names of bugs; all unless given.
+    names: Vec<String>,
+    /// The workspace.
+    #[arg(long, default_value = ".")]
+    root: PathBuf,
+    /// First seed of each search.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where to write the summary.
+    #[arg(long)]
+    output: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -71,7 +91,10 @@ struct RunArguments {
 }
 
 fn main() -> ExitCode {
-    let Action::Run(arguments) = Command::parse().action;
+    let arguments = match Command::parse().action {
+        Action::Run(arguments) => arguments,
+        Action::Planted(arguments) => return search_planted(&arguments),
+    };
     match campaign(&arguments) {
         Ok(campaign) => run(&campaign, &arguments),
         Err(message) => {
@@ -178,6 +201,67 @@ fn show_failed(failed: &FailedSeed) {
     if let Some((options, failure)) = &failed.shrunk {
         println!("smaller: {}\n  {failure}", replay(failed.seed, options));
     }
+}
+
+/// Looks for each planted bug; fails if one is not found.
+fn search_planted(arguments: &PlantedArguments) -> ExitCode {
+    let root = match arguments.root.canonicalize() {
+        Ok(root) if root.join("artifacts").is_dir() => root,
+        _ => {
+            eprintln!("error: {} is not the workspace", arguments.root.display());
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    if let Some(name) = arguments.names.iter().find(|name| planted::ALL.iter().all(|planted| planted.name != **name)) {
+        let names: Vec<&str> = planted::ALL.iter().map(|planted| planted.name).collect();
+        eprintln!("error: there is no planted bug `{name}`; there are {}", names.join(", "));
+        return ExitCode::from(EXIT_USAGE);
+    }
+    std::panic::set_hook(Box::new(|_| {}));
+    println!("seed {}, at most {} seeds for each bug", arguments.seed, planted::SEEDS_MAX);
+    let workshop = Workshop::new(&root);
+    let chosen =
+        |planted: &&Planted| arguments.names.is_empty() || arguments.names.iter().any(|name| name == planted.name);
+    let mut summary = String::new();
+    let mut missed = 0;
+    for planted in planted::ALL.iter().filter(chosen) {
+        let line = match search(&workshop, planted, arguments.seed) {
+            Ok(Some(failed)) => {
+                let text = failed.failure.to_string();
+                format!("found after {} seeds: {}", failed.seed - arguments.seed + 1, text.lines().next().unwrap_or(""))
+            }
+            Ok(None) => {
+                missed += 1;
+                "NOT FOUND".to_string()
+            }
+            Err(reason) => {
+                missed += 1;
+                format!("NOT BUILT: {reason}")
+            }
+        };
+        let checker = format!("{:?}", planted.checker);
+        println!("{:<24} {checker:<16} {line}", planted.name);
+        writeln!(summary, "{:<24} {checker:<16} {line}", planted.name).expect("writing to a text succeeds");
+    }
+    if let Some(path) = &arguments.output
+        && let Err(error) = std::fs::write(path, summary)
+    {
+        eprintln!("error: {}: {error}", path.display());
+        return ExitCode::from(EXIT_USAGE);
+    }
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_WRONG) }
+}
+
+fn search(workshop: &Workshop, planted: &Planted, first: u64) -> Result<Option<FailedSeed>, String> {
+    let campaign = Campaign {
+        seeds: (first..first.saturating_add(planted::SEEDS_MAX)).collect(),
+        options: Options::default(),
+        threads: std::thread::available_parallelism().map_or(1, |threads| threads.get()),
+        repeat_every: 0,
+        shrink_runs_max: 0,
+        service: workshop.build(planted)?,
+    };
+    Ok(campaign.run(&ProgressBar::hidden()).failed.into_iter().next())
 }
 
 /// Writes the command that runs one seed again.

@@ -214,6 +214,13 @@ impl<'a> Run<'a> {
         for _ in 0..RECOVERY_STEPS_MAX {
             self.administrator.step(self.case, &mut self.network, false);
             self.administrator.top_up_all(&mut self.network);
+            if self.steps.is_multiple_of(CHECK_STEPS) {
+                // A timer that was lost is set again by the next update call.
+                let arguments = encode(&GetArguments { key: ByteBuf::from(self.case.keys[0].clone()) });
+                let poked = self.network.submit(self.network.users[0], self.network.router, "get", arguments);
+                // Refused while the router is being started; it is asked again.
+                drop(poked);
+            }
             self.advance(2 * SECOND_NANOS)?;
             if self.network.instance.time_nanos() < settled || !self.administrator.is_idle() {
                 continue;

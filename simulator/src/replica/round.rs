@@ -300,6 +300,8 @@ fn prepare(
 fn inject(prepared: &mut Prepared, chance: &mut Chance) {
     /// Among the first so many calls of a message one fails.
     const CALLS_CONSIDERED: u64 = 8;
+    /// A message that runs out of instructions does so within 2^23, or about 8 million.
+    const INTERRUPTED_BITS_MAX: u64 = 24;
     let system = &mut prepared.system;
     system.faults = ExecutionFaults {
         fail_call_perform: chance
@@ -309,6 +311,8 @@ fn inject(prepared: &mut Prepared, chance: &mut Chance) {
         trap_stable_grow: chance.fires(Fault::StableGrowTraps),
     };
     if chance.fires(Fault::OutOfInstructions) {
-        system.instructions_max = chance.below(Point::Fault, system.instructions_max);
+        // Every order of magnitude is as likely as another: most messages are short.
+        let bits = chance.below(Point::Fault, INTERRUPTED_BITS_MAX);
+        system.instructions_max = system.instructions_max.min(chance.below(Point::Fault, 1 << bits));
     }
 }

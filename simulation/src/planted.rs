@@ -1,0 +1,271 @@
+//! Bugs that are planted to see whether they are found.
+//!
+//! Each is a change of a few lines, made in a copy of the sources, from which router and shard are built; the sources
+//! themselves know nothing of it, so no release can contain one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fs, io};
+
+use crate::network::Service;
+
+#[cfg(test)]
+mod tests;
+
+/// Seeds within which each bug must be found.
+pub const SEEDS_MAX: u64 = 200;
+
+/// Folders and files of which the canisters are made, and what cargo needs to know the workspace.
+const SOURCES: [&str; 6] = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "router", "shard", "types"];
+
+/// A text of a source file that is replaced. It occurs exactly once.
+#[derive(Clone, Copy, Debug)]
+pub struct Edit {
+    pub file: &'static str,
+    pub find: &'static str,
+    pub replace: &'static str,
+}
+
+/// What is to notice a bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checker {
+    Linearizability,
+    Cover,
+    Canisters,
+    Cycles,
+    Recovery,
+}
+
+/// A bug.
+#[derive(Clone, Copy, Debug)]
+pub struct Planted {
+    pub name: &'static str,
+    pub checker: Checker,
+    pub edits: &'static [Edit],
+}
+
+/// All planted bugs.
+pub const ALL: &[Planted] = &[
+    Planted {
+        name: "put-sent-again",
+        checker: Checker::Linearizability,
+        edits: &[Edit {
+            file: "router/src/calls.rs",
+            find: "reject.raw_reject_code() == 2 && !",
+            replace: "matches!(reject.raw_reject_code(), 2 | 6) && !",
+        }],
+    },
+    Planted {
+        name: "unknown-called-refused",
+        checker: Checker::Linearizability,
+        edits: &[Edit { file: "router/src/calls.rs", find: "1 | 2 | 3 | 5 =>", replace: "1 | 2 | 3 | 5 | 6 =>" }],
+    },
+    Planted {
+        name: "long-key-not-deleted",
+        checker: Checker::Linearizability,
+        edits: &[Edit {
+            file: "shard/src/service.rs",
+            find: "pub fn delete(arguments: Result<DeleteArguments, MalformedArguments>) -> ShardDeleteResult {",
+            replace: "pub fn delete(arguments: Result<DeleteArguments, MalformedArguments>) -> ShardDeleteResult {
+    if let Ok(long) = &arguments && long.key.len() > 900 {
+        let found = get(Ok(GetArguments { key: long.key.clone() }))?;
+        return Ok(DeleteReply { deleted: found.map(|record| record.version) });
+    }",
+        }],
+    },
+    Planted {
+        name: "cache-filled-late",
+        checker: Checker::Linearizability,
+        edits: &[
+            Edit {
+                file: "router/src/service.rs",
+                find: "    calls::call(shard, method, &codec::encode(&arguments), mode).await",
+                replace: "    if mode == Mode::Replicated && let Some(hit) = CACHE.with_borrow(|cache| cache.get(&*arguments.key).cloned()) {
+        return Ok(Some(hit));
+    }
+    let found: Option<Record> = calls::call(shard, method, &codec::encode(&arguments), mode).await?;
+    if let Some(record) = &found && mode == Mode::Replicated {
+        CACHE.with_borrow_mut(|cache| cache.insert(arguments.key.to_vec(), record.clone()));
+    }
+    Ok(found)",
+            },
+            Edit {
+                file: "router/src/service.rs",
+                find: "    calls::call(shard, \"put\",",
+                replace: "    CACHE.with_borrow_mut(|cache| cache.remove(&*arguments.key));
+    calls::call(shard, \"put\",",
+            },
+            Edit {
+                file: "router/src/service.rs",
+                find: "    calls::call(shard, \"delete\",",
+                replace: "    CACHE.with_borrow_mut(|cache| cache.remove(&*arguments.key));
+    calls::call(shard, \"delete\",",
+            },
+            Edit {
+                file: "router/src/service.rs",
+                find: "#[cfg(test)]\nmod tests;",
+                replace: "thread_local! {
+    static CACHE: std::cell::RefCell<std::collections::BTreeMap<Vec<u8>, Record>> = const {
+        std::cell::RefCell::new(std::collections::BTreeMap::new())
+    };
+}",
+            },
+        ],
+    },
+    Planted {
+        name: "routing-table-cut",
+        checker: Checker::Cover,
+        edits: &[Edit {
+            file: "router/src/service.rs",
+            find: "    Ok(state::with(|state| state.routing.as_ref().map(|routing| routing.table.clone()).unwrap_or_default()))",
+            replace: "    let mut table = state::with(|state| state.routing.as_ref().map(|routing| routing.table.clone()).unwrap_or_default());
+    table.routes.truncate(3);
+    Ok(table)",
+        }],
+    },
+    Planted {
+        name: "shards-overlap",
+        checker: Checker::Cover,
+        edits: &[
+            Edit {
+                file: "router/src/runner.rs",
+                find: "        range: entry.range,",
+                replace: "        range: if entry.index.0 == 3 { canopy_types::HashRange::FULL } else { entry.range },",
+            },
+            Edit { file: "router/src/journal.rs", find: " || info.range != entry.range", replace: "" },
+        ],
+    },
+    Planted {
+        name: "creation-tried-again",
+        checker: Checker::Canisters,
+        edits: &[Edit {
+            file: "router/src/journal.rs",
+            find: "                self.alarm = Some(Alarm::CreationAnswerLost { shard, asked_at_nanoseconds: asked_at });",
+            replace: "                let _ = (shard, asked_at);
+                self.fail(step, \"the answer was lost\".to_string(), now);",
+        }],
+    },
+    Planted {
+        name: "cycles-at-risk",
+        checker: Checker::Cycles,
+        edits: &[Edit {
+            file: "router/src/calls.rs",
+            find: "Call::bounded_wait(shard, method).with_raw_args(arguments)",
+            replace: "Call::bounded_wait(shard, method).with_raw_args(arguments).with_cycles(1_000_000_000)",
+        }],
+    },
+    Planted {
+        name: "timer-not-set-again",
+        checker: Checker::Recovery,
+        edits: &[Edit {
+            file: "router/src/runner.rs",
+            find: "state.wake_at.is_some_and(|at| at.saturating_add(OVERDUE_NANOSECONDS) < now)",
+            replace: "state.wake_at.is_some_and(|at| at == u64::MAX && now < OVERDUE_NANOSECONDS)",
+        }],
+    },
+    Planted {
+        name: "open-calls-miscounted",
+        checker: Checker::Recovery,
+        edits: &[Edit {
+            file: "router/src/state.rs",
+            find: "state.open_calls.insert(self.shard, open - 1);",
+            replace: "state.open_calls.insert(self.shard, open - u32::from(open != 4));",
+        }],
+    },
+];
+
+/// Applies an edit to the text of its file.
+///
+/// # Errors
+/// The text to replace isn't there exactly once: the sources have changed, and the edit must follow.
+pub fn apply(edit: &Edit, text: &str) -> Result<String, String> {
+    match text.matches(edit.find).count() {
+        1 => Ok(text.replacen(edit.find, edit.replace, 1)),
+        times => Err(format!("{}: {times} times, not once: {}", edit.file, edit.find)),
+    }
+}
+
+/// Where planted bugs are built.
+pub struct Workshop {
+    root: PathBuf,
+    copy: PathBuf,
+}
+
+impl Workshop {
+    /// Prepares a copy of the workspace at `root` below its target directory.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_path_buf(), copy: root.join("target").join("planted") }
+    }
+
+    /// Builds the service with a bug in it.
+    ///
+    /// # Errors
+    /// An edit that no longer fits, or a build that fails.
+    pub fn build(&self, planted: &Planted) -> Result<Service, String> {
+        let sources = self.copy.join("source");
+        self.copy_sources(&sources).map_err(|error| format!("copying the sources: {error}"))?;
+        for edit in planted.edits {
+            let path = sources.join(edit.file);
+            let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            fs::write(&path, apply(edit, &text)?).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok(Service { router: self.build_module(&sources, "router")?, shard: self.build_module(&sources, "shard")? })
+    }
+
+    fn build_module(&self, sources: &Path, name: &str) -> Result<&'static [u8], String> {
+        let output = self.copy.join(format!("{name}.wasm.gz"));
+        let status = Command::new("cargo")
+            .current_dir(sources)
+            .args(["run", "--release", "--quiet", "--package", "canopy-artifacts", "--target-dir"])
+            .arg(self.copy.join("target"))
+            .args(["--", name])
+            .arg(&output)
+            .status()
+            .map_err(|error| format!("cargo can't be started: {error}"))?;
+        if !status.success() {
+            return Err(format!("the {name} with the bug can't be built"));
+        }
+        let module = fs::read(&output).map_err(|error| format!("{}: {error}", output.display()))?;
+        // There are few, and they are needed until the process ends.
+        Ok(Box::leak(module.into_boxed_slice()))
+    }
+
+    /// Copies what the canisters are made of, as a workspace of its own.
+    fn copy_sources(&self, to: &Path) -> io::Result<()> {
+        for source in SOURCES.iter().chain(&["artifacts"]) {
+            let target = to.join(source);
+            if target.is_dir() {
+                fs::remove_dir_all(&target)?;
+            }
+            copy(&self.root.join(source), &target)?;
+        }
+        let manifest = fs::read_to_string(to.join("Cargo.toml"))?;
+        let keep = |line: &str| {
+            if line.starts_with("members = ") {
+                r#"members = ["types", "shard", "router", "artifacts"]"#.to_string()
+            } else if line.starts_with("default-members = ") {
+                String::new()
+            } else {
+                line.to_string()
+            }
+        };
+        let manifest: Vec<String> = manifest.lines().map(keep).collect();
+        fs::write(to.join("Cargo.toml"), manifest.join("\n"))
+    }
+}
+
+/// Copies a file or a folder; files keep their time of change, so that cargo builds only what differs.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if from.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    fs::create_dir_all(to.parent().expect("a file lies in a folder"))?;
+    fs::copy(from, to)?;
+    let modified = fs::metadata(from)?.modified()?;
+    fs::File::options().write(true).open(to)?.set_modified(modified)
+}
