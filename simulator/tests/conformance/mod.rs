@@ -21,11 +21,7 @@ const CASE_MAX: Duration = Duration::from_secs(300);
 
 /// Cases in which the simulator differs from the real server, with the reason. The list is exact: one of these that
 /// passes is reported as a failure, so that it is struck off.
-const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
-    ("deadlines.twice_for_one_call", "the text of the contract violation is worded otherwise"),
-    ("management.environment_variables", "the text for a variable that isn't there is worded otherwise"),
-    ("management.whole_shard", "installing a module that was compiled before costs 1.7 % less"),
-];
+const KNOWN_DIFFERENCES: &[(&str, &str)] = &[];
 
 /// `cases!("topic": one, two)` makes functions of the module cases of the topic, each with a test.
 #[macro_export]

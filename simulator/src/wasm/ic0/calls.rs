@@ -82,7 +82,7 @@ pub fn abandon(system: &mut System) {
 
 fn building<'a>(call: &'a mut Call) -> Result<&'a mut OutgoingCall, Failure> {
     let name = call.name;
-    let none = || Failure::contract(format_args!("ic0_{name} called when no call is under construction"));
+    let none = || Failure::contract(format_args!("ic0.{name} called when no call is under construction"));
     call.system().building.as_mut().ok_or_else(none)
 }
 
