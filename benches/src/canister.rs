@@ -1,7 +1,7 @@
 //! The benchmark canister: built, and run in the simulator's Wasm runtime.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -14,8 +14,15 @@ use canopy_simulator::wasm::{Engine, Module, Runtime, StableMemory};
 const TARGET: &str = "wasm32-unknown-unknown";
 const CYCLES: u128 = 1_000_000_000_000_000_000;
 
-/// Builds the canister with the profile of the real ones.
-pub fn build() -> Arc<Module> {
+/// Builds the canister with the profile of the real ones, or takes the module that `CANOPY_BENCH_WASM` names.
+pub fn module() -> Arc<Module> {
+    let path = std::env::var_os("CANOPY_BENCH_WASM").map_or_else(build, PathBuf::from);
+    let wasm = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let compiled = Engine::shared().compile(&wasm);
+    compiled.unwrap_or_else(|trap| panic!("{}", trap.message)).0
+}
+
+fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace");
     let target = root.join("target").join("bench-canister");
     let status = Command::new("cargo")
@@ -26,10 +33,7 @@ pub fn build() -> Arc<Module> {
         .status()
         .unwrap_or_else(|error| panic!("cargo can't be started: {error}"));
     assert!(status.success(), "the benchmark canister can't be built");
-    let path = target.join(TARGET).join("canister").join("canopy_bench_canister.wasm");
-    let wasm = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let compiled = Engine::shared().compile(&wasm);
-    compiled.unwrap_or_else(|trap| panic!("{}", trap.message)).0
+    target.join(TARGET).join("canister").join("canopy_bench_canister.wasm")
 }
 
 /// What to do; see the canister's `Command`.

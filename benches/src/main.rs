@@ -136,7 +136,7 @@ fn run() {
     if sizes.is_empty() {
         sizes = vec![100, 400];
     }
-    let module = canister::build();
+    let module = canister::module();
     let mut table = Table { text: String::new(), over: 0 };
     for &size in &sizes {
         for value_bytes in [100, 1_024] {
