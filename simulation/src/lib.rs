@@ -4,6 +4,7 @@
 //! wrong, [`network`] is the service on a simulated network, [`workload`] its clients, [`administrator`] whoever stops,
 //! upgrades and tops up. [`history`] records what clients were told ([`answers`]) and [`checkers`] judge it.
 //! [`campaign`] runs many seeds and [`shrink`] makes a failing one smaller. [`planted`] bugs show that they are found.
+//! [`scenarios`] are mistakes of administrators, each with its expected outcome.
 //!
 //! The same seed and options give the same run, event for event.
 
@@ -19,5 +20,6 @@ pub mod history;
 pub mod network;
 pub mod planted;
 pub mod run;
+pub mod scenarios;
 pub mod shrink;
 pub mod workload;

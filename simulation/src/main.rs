@@ -11,6 +11,7 @@ use canopy_simulation::faults::FaultOptions;
 use canopy_simulation::network::Service;
 use canopy_simulation::planted::{self, Planted, Workshop};
 use canopy_simulation::run::Failure;
+use canopy_simulation::scenarios;
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -37,6 +38,12 @@ struct Command {
 enum Action {
     /// Runs seeds.
     Run(RunArguments),
+    /// Plays mistakes of administrators (all unless named) and checks what comes of each.
+    Scenarios {
+        names: Vec<String>,
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
     /// Builds the service with planted bugs and looks for each.
     Planted(PlantedArguments),
 }
@@ -94,6 +101,7 @@ fn main() -> ExitCode {
     let arguments = match Command::parse().action {
         Action::Run(arguments) => arguments,
         Action::Planted(arguments) => return search_planted(&arguments),
+        Action::Scenarios { names, seed } => return play(&names, seed),
     };
     match campaign(&arguments) {
         Ok(campaign) => run(&campaign, &arguments),
@@ -201,6 +209,28 @@ fn show_failed(failed: &FailedSeed) {
     if let Some((options, failure)) = &failed.shrunk {
         println!("smaller: {}\n  {failure}", replay(failed.seed, options));
     }
+}
+
+/// Plays scenarios; fails if one ends otherwise than expected.
+fn play(names: &[String], seed: u64) -> ExitCode {
+    if let Some(name) = names.iter().find(|name| scenarios::ALL.iter().all(|scenario| scenario.name != **name)) {
+        let all: Vec<&str> = scenarios::ALL.iter().map(|scenario| scenario.name).collect();
+        eprintln!("error: there is no scenario `{name}`; there are {}", all.join(", "));
+        return ExitCode::from(EXIT_USAGE);
+    }
+    println!("seed {seed}");
+    let mut failed = false;
+    for scenario in
+        scenarios::ALL.iter().filter(|scenario| names.is_empty() || names.iter().any(|name| name == scenario.name))
+    {
+        let outcome = scenario.run(seed, Service::CURRENT);
+        failed |= outcome.is_err();
+        match outcome {
+            Ok(()) => println!("{:<26} as expected: {}", scenario.name, scenario.expected),
+            Err(reason) => println!("{:<26} NOT as expected ({}): {reason}", scenario.name, scenario.expected),
+        }
+    }
+    if failed { ExitCode::from(EXIT_WRONG) } else { ExitCode::SUCCESS }
 }
 
 /// Looks for each planted bug; fails if one is not found.

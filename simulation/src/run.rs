@@ -217,9 +217,8 @@ impl<'a> Run<'a> {
             if self.steps.is_multiple_of(CHECK_STEPS) {
                 // A timer that was lost is set again by the next update call.
                 let arguments = encode(&GetArguments { key: ByteBuf::from(self.case.keys[0].clone()) });
-                let poked = self.network.submit(self.network.users[0], self.network.router, "get", arguments);
                 // Refused while the router is being started; it is asked again.
-                drop(poked);
+                self.network.submit(self.network.users[0], self.network.router, "get", arguments).ok();
             }
             self.advance(2 * SECOND_NANOS)?;
             if self.network.instance.time_nanos() < settled || !self.administrator.is_idle() {

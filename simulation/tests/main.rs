@@ -3,6 +3,7 @@
 use canopy_simulation::campaign::{Campaign, Summary, run_contained};
 use canopy_simulation::case::Options;
 use canopy_simulation::network::Service;
+use canopy_simulation::scenarios;
 use indicatif::ProgressBar;
 
 const SEEDS: u64 = 200;
@@ -50,4 +51,13 @@ fn another_seed_is_another_run() {
     let first = run_contained(1, &options, Service::CURRENT);
     assert_eq!(first.chain, run_contained(1, &options, Service::CURRENT).chain);
     assert_ne!(first.chain, run_contained(2, &options, Service::CURRENT).chain);
+}
+
+#[test]
+fn mistakes_of_administrators_end_as_expected() {
+    for scenario in scenarios::ALL {
+        if let Err(reason) = scenario.run(0, Service::CURRENT) {
+            panic!("{}: expected that {}; but {reason}", scenario.name, scenario.expected);
+        }
+    }
 }

@@ -545,6 +545,8 @@ pub fn run(
                 after.caller = system.caller;
                 after.time_nanos = system.time_nanos;
                 after.context_instructions = system.context_instructions + instructions;
+                // Cleanup can't accept cycles, so what the call brought is still there for its refund.
+                after.account.available = canister.contexts[&context].available;
                 let before = after.account.clone();
                 let code = canister.code.as_mut().expect("looked up above");
                 let (mut after, cleaned) = code.runtime.execute(&Entry::Closure(closure), after);
