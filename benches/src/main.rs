@@ -71,13 +71,13 @@ fn measure(canister: &mut Canister, operation: Operation, first: u64, value_byte
     let mut total = Used::default();
     for _ in 0..BATCHES {
         canister.run(Operation::Grow, 0, 0, 0, 1);
-        let keys = canister.run(Operation::Keys, next, BATCH, 0, records).instructions;
+        let keys = canister.run(Operation::Keys, next, BATCH, value_bytes, records).instructions;
         total.instructions += canister.run(operation, next, BATCH, value_bytes, records).instructions - keys;
         next += BATCH;
     }
     let mut single = Used::default();
     for _ in 0..SINGLES {
-        let keys = canister.run(Operation::Keys, next, 1, 0, records).instructions;
+        let keys = canister.run(Operation::Keys, next, 1, value_bytes, records).instructions;
         let used = canister.run(operation, next, 1, value_bytes, records);
         single.instructions += used.instructions - keys;
         single.stable_pages += used.stable_pages * 100;
