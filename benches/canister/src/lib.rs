@@ -123,7 +123,7 @@ impl Command {
             3 => {
                 for at in steps {
                     let bytes = key_bytes(self.chosen(at));
-                    std::hint::black_box((key(self.chosen(at), &bytes), operation(at)));
+                    std::hint::black_box((key(self.chosen(at), &bytes), operation(at), &value));
                 }
             }
             4 => {
