@@ -16,7 +16,6 @@ use ic_management_canister_types::{CanisterInstallMode, InstallCodeArgs};
 use pocket_ic::common::rest::{RawEffectivePrincipal, RawMessageId};
 use pocket_ic::{CanisterSettings, CreateCanisterParams, ErrorCode, PocketIc, RejectResponse};
 use serde::de::DeserializeOwned;
-use serde_bytes::ByteBuf;
 
 use crate::people::{administrator, owner, reader, writer};
 use crate::{relay, server};
@@ -264,7 +263,7 @@ impl Cluster {
 
     /// Calls `delete`.
     pub fn delete(&self, caller: Principal, key: &[u8]) -> DeleteResult {
-        self.update(self.router, caller, "delete", &DeleteArguments { key: ByteBuf::from(key) })
+        self.update(self.router, caller, "delete", &DeleteArguments::new(key.to_vec()))
     }
 
     /// Puts as [`writer`] and expects success.
@@ -525,12 +524,12 @@ pub fn cycles_of(amount: &Nat) -> u128 {
 
 /// Makes the arguments of `put`.
 pub fn put_arguments(key: &[u8], value: &[u8]) -> PutArguments {
-    PutArguments { key: ByteBuf::from(key), value: ByteBuf::from(value) }
+    PutArguments::new(key.to_vec(), value.to_vec())
 }
 
 /// Makes the arguments of `get` and `get_query`.
 pub fn get_arguments(key: &[u8]) -> GetArguments {
-    GetArguments { key: ByteBuf::from(key) }
+    GetArguments::new(key.to_vec())
 }
 
 /// Encodes no arguments.

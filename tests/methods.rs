@@ -8,7 +8,6 @@ use canopy_types::codec::{decode, encode};
 use canopy_types::shard::{ShardDeleteResult, ShardError, ShardGetResult, ShardInfoResult, ShardPutResult};
 use canopy_types::status::StatusResult;
 use canopy_types::{DeleteArguments, DeleteError, DeleteResult, GetError, GetResult, PutError, PutResult, ShardIndex};
-use serde_bytes::ByteBuf;
 
 use crate::cluster::{get_arguments, no_arguments, put_arguments};
 
@@ -71,7 +70,7 @@ pub fn router_methods() -> Vec<Method> {
         Method {
             name: "delete",
             kind: Kind::Update,
-            argument: encode(&DeleteArguments { key: ByteBuf::from(WITNESS_KEY) }),
+            argument: encode(&DeleteArguments::new(WITNESS_KEY.to_vec())),
             refusal: |reply| match decode::<DeleteResult>(reply) {
                 Ok(Err(DeleteError::Unauthorised { caller })) => Some(Refusal::Unauthorised(caller)),
                 Ok(Err(DeleteError::MalformedArguments { .. })) => Some(Refusal::Malformed),
@@ -127,7 +126,7 @@ pub fn shard_methods() -> Vec<Method> {
         Method {
             name: "delete",
             kind: Kind::Update,
-            argument: encode(&DeleteArguments { key: ByteBuf::from(WITNESS_KEY) }),
+            argument: encode(&DeleteArguments::new(WITNESS_KEY.to_vec())),
             refusal: |reply| decode::<ShardDeleteResult>(reply).ok()?.err().and_then(shard_refusal),
         },
         Method {
