@@ -16,12 +16,12 @@ use crate::replica::certification::{Signer, delegate};
 use crate::replica::ingress::ingress_bytes;
 use crate::replica::management;
 use crate::replica::state::{
-    Canister, Ingress, InstructionLimits, Ledger, Routes, SubnetConfig, SubnetState, Totals, canister_id,
-    canister_number,
+    Canister, Ingress, InstructionLimits, Ledger, Routes, SubnetConfig, SubnetState, canister_id, canister_number,
 };
 pub use crate::replica::state::{IngressStatus, MessageId, SubnetKind};
 
 mod experiments;
+mod making;
 
 pub use experiments::CyclesBooks;
 
@@ -108,18 +108,15 @@ pub struct BadRequest(pub String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forbidden;
 
-/// Numbers of canister ids in one range that is given to a subnet.
-const RANGE_IDS: u64 = 1 << 20;
 /// Rounds that `await_ingress` runs at most.
 const AWAIT_ROUNDS_MAX: usize = 100;
+/// The last time that can be set; in the year 2262. Deadlines lie at most some years after it.
+const TIME_NANOS_MAX: u64 = u64::MAX / 2;
 /// How long an ingress message may wait to start.
 const INGRESS_TTL_NANOS: u64 = 300 * 1_000_000_000;
 /// Bytes of stable memory that can be read or written from outside at once.
 const STABLE_TRANSFER_BYTES_MAX: u64 = 16 * GIB;
 const MEMORY_BYTES_PER_SUBNET: u64 = 2_048 * GIB;
-const RESERVATION_THRESHOLD_BYTES: u64 = 750 * GIB;
-/// The part of the network's randomness that belongs to no subnet.
-const NETWORK_PART: u64 = u32::MAX as u64;
 
 /// One simulated network.
 pub struct Instance {
@@ -130,106 +127,11 @@ pub struct Instance {
     last_round_nanos: u64,
     events: EventLog,
     chance: Chance,
-    /// Index of the subnet to which each message went.
-    submitted: BTreeMap<MessageId, usize>,
     /// By how much the clock of a subnet is ahead.
     skews: BTreeMap<usize, u64>,
 }
 
 impl Instance {
-    /// Makes a network.
-    ///
-    /// # Errors
-    /// A text if the configuration has no subnet or two of a kind of which there is one.
-    pub fn new(config: NetworkConfig) -> Result<Instance, String> {
-        check_kinds(&config.subnets)?;
-        let time_nanos = config.initial_time_nanos.unwrap_or(GENESIS_NANOS);
-        let mut ranges_end = u64::MAX;
-        let mut plans = Vec::new();
-        for (index, spec) in config.subnets.iter().enumerate() {
-            let seed = derive(config.seed, "subnet", index as u64);
-            let signer = Signer::new(seed);
-            let public_key = Arc::new(signer.public_key_der());
-            let id = Principal::self_authenticating(public_key.as_slice());
-            let allocation = (ranges_end - RANGE_IDS + 1, ranges_end);
-            ranges_end -= RANGE_IDS;
-            let mut ranges = named_ranges(spec.kind);
-            ranges.push(allocation);
-            plans.push(Plan { id, seed, signer: Arc::new(signer), public_key, ranges, allocation });
-        }
-        let root = config.subnets.iter().position(|spec| spec.kind == SubnetKind::Nns).unwrap_or(0);
-        let routes = Arc::new(Routes {
-            ranges: plans
-                .iter()
-                .flat_map(|plan| plan.ranges.iter().map(|(first, last)| (*last, (*first, plan.id))))
-                .collect(),
-            subnets: plans.iter().map(|plan| plan.id).collect(),
-        });
-        let certified: BTreeMap<_, _> =
-            plans.iter().map(|plan| (plan.id, (plan.public_key.clone(), plan.canister_ranges()))).collect();
-        let mut subnets = Vec::new();
-        let mut topology = BTreeMap::new();
-        for (index, (spec, plan)) in config.subnets.iter().zip(&plans).enumerate() {
-            let nodes = node_count(spec.kind);
-            let delegation =
-                (index != root).then(|| Arc::new(delegate(&plans[root].signer, &certified, plan.id, time_nanos)));
-            let subnet = SubnetConfig {
-                id: plan.id,
-                kind: spec.kind,
-                nodes,
-                fees: Fees { nodes, free: spec.cost_schedule == CostSchedule::Free || is_system(spec.kind) },
-                limits: match spec.instructions {
-                    InstructionProfile::Production => InstructionLimits::PRODUCTION,
-                    InstructionProfile::Benchmarking => InstructionLimits::BENCHMARKING,
-                },
-                admins: spec.admins.clone(),
-                ranges: plan.ranges.clone(),
-                allocation: plan.allocation,
-                public_key: plan.public_key.clone(),
-                root_key: plans[root].public_key.clone(),
-                signer: plan.signer.clone(),
-                delegation,
-                routes: routes.clone(),
-                memory_bytes_max: MEMORY_BYTES_PER_SUBNET,
-                reservation_threshold_bytes: RESERVATION_THRESHOLD_BYTES,
-            };
-            let node_ids = (0..nodes)
-                .map(|node| Principal::self_authenticating(derive(config.seed, &plan.id.to_text(), node as u64)))
-                .collect();
-            topology.insert(
-                plan.id,
-                SubnetTopology {
-                    kind: spec.kind,
-                    instructions: spec.instructions,
-                    cost_schedule: spec.cost_schedule,
-                    admins: spec.admins.clone(),
-                    seed: plan.seed,
-                    canister_ranges: plan.canister_ranges(),
-                    node_ids,
-                },
-            );
-            let chance = Chance::new(config.seed, index as u64, config.schedule);
-            subnets.push(SubnetState::new(subnet, time_nanos, chance));
-        }
-        let default = config.subnets.iter().position(|spec| spec.kind == SubnetKind::Application).unwrap_or(0);
-        let topology = Topology {
-            subnets: topology,
-            root_subnet: plans[root].id,
-            default_effective_canister_id: canister_id(plans[default].allocation.0),
-        };
-        Ok(Instance {
-            subnets,
-            topology,
-            routes,
-            time_nanos,
-            last_round_nanos: time_nanos,
-            events: EventLog::default(),
-            chance: Chance::new(config.seed, NETWORK_PART, config.schedule),
-            submitted: BTreeMap::new(),
-            skews: BTreeMap::new(),
-        })
-    }
-
     pub fn topology(&self) -> Topology {
         self.topology.clone()
     }
@@ -239,8 +141,11 @@ impl Instance {
     }
 
     /// # Errors
-    /// A text if `nanos` lies in the past.
+    /// A text if `nanos` lies in the past, or beyond what deadlines can be reckoned from.
     pub fn set_time(&mut self, nanos: u64) -> Result<(), String> {
+        if nanos > TIME_NANOS_MAX {
+            return Err(format!("The time {nanos} is beyond {TIME_NANOS_MAX}, the last that can be set."));
+        }
         if nanos < self.time_nanos {
             return Err(format!("SettingTimeIntoPast(({}, {nanos}))", self.time_nanos));
         }
@@ -304,6 +209,7 @@ impl Instance {
 
     fn canister_mut(&mut self, id: &Principal) -> Option<(&mut Canister, &mut Ledger)> {
         let subnet = self.subnets.iter_mut().find(|subnet| subnet.canisters.contains_key(id))?;
+        subnet.touch(*id);
         let canister = subnet.canisters.get_mut(id).expect("just found");
         subnet.certificate_cache.replace(None);
         Some((canister, &mut subnet.ledger))
@@ -373,23 +279,19 @@ impl Instance {
             expiry_nanos,
         };
         let subnet = &mut self.subnets[index];
-        subnet.refresh_totals();
+        subnet.settle_touched();
         // Subnets see the instance's time even before their next round.
-        let accepted = subnet.submit(ingress);
-        if accepted.is_ok() {
-            self.submitted.insert(id, index);
-        }
-        Ok(accepted.map(|()| id))
+        Ok(subnet.submit(ingress).map(|()| id))
     }
 
-    /// Returns the subnet to which a message was submitted, None for an unknown id.
+    /// Returns the subnet to which a message was submitted, None for one that is unknown or forgotten.
     pub fn subnet_of_ingress(&self, id: &MessageId) -> Option<Principal> {
-        self.submitted.get(id).map(|index| self.subnets[*index].config.id)
+        Some(self.subnets.iter().find(|subnet| subnet.ingress_history.contains_key(id))?.config.id)
     }
 
     /// Tells what became of a message; `caller` may only ask for its own.
     pub fn ingress_status(&self, id: &MessageId, caller: Option<Principal>) -> Result<IngressStatus, Forbidden> {
-        let record = self.submitted.get(id).and_then(|index| self.subnets[*index].ingress_history.get(id));
+        let record = self.subnets.iter().find_map(|subnet| subnet.ingress_history.get(id));
         match record {
             None => Ok(IngressStatus::Unknown),
             // Before a round took it nobody knows whose it is.
@@ -405,7 +307,7 @@ impl Instance {
             match self.ingress_status(id, None) {
                 Ok(IngressStatus::Replied(data)) => return Ok(Ok(data)),
                 Ok(IngressStatus::Rejected(error)) => return Ok(Err(error)),
-                Ok(IngressStatus::Unknown) => {
+                Ok(IngressStatus::Unknown | IngressStatus::Done) => {
                     return Err(BadRequest(format!("Unknown ingress message {}.", hex::encode(id.0))));
                 }
                 _ if round < AWAIT_ROUNDS_MAX => self.tick(),
@@ -433,9 +335,7 @@ impl Instance {
     /// Adds cycles from nothing and returns the new balance.
     pub fn add_cycles(&mut self, canister: &Principal, amount: u128) -> Option<u128> {
         let (canister, ledger) = self.canister_mut(canister)?;
-        let amount = amount.min(u128::MAX / 2 - canister.account.balance.min(u128::MAX / 2));
-        ledger.minted += amount;
-        canister.account.balance += amount;
+        canister.account.balance += ledger.mint(amount);
         Some(canister.account.balance)
     }
 
@@ -488,117 +388,6 @@ impl Instance {
         let sent: u128 = self.subnets.iter().map(|subnet| subnet.ledger.sent_away).sum();
         let received: u128 = self.subnets.iter().map(|subnet| subnet.ledger.received).sum();
         assert_eq!(sent, received, "what leaves a subnet arrives at another");
-        for subnet in &self.subnets {
-            subnet.canisters.values().for_each(Canister::check_invariants);
-        }
-    }
-}
-
-/// A subnet before it is made: all must be known before the first.
-struct Plan {
-    id: Principal,
-    seed: [u8; 32],
-    signer: Arc<Signer>,
-    public_key: Arc<Vec<u8>>,
-    ranges: Vec<(u64, u64)>,
-    allocation: (u64, u64),
-}
-
-impl Plan {
-    fn canister_ranges(&self) -> Vec<(Principal, Principal)> {
-        self.ranges.iter().map(|(first, last)| (canister_id(*first), canister_id(*last))).collect()
-    }
-}
-
-fn derive(seed: u64, purpose: &str, number: u64) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(seed.to_le_bytes());
-    hash.update(purpose.as_bytes());
-    hash.update(number.to_le_bytes());
-    hash.finalize().into()
-}
-
-fn check_kinds(specs: &[SubnetSpec]) -> Result<(), String> {
-    if specs.is_empty() {
-        return Err("SubnetConfigSet must contain at least one subnet".to_string());
-    }
-    let is_single = |kind: SubnetKind| {
-        use SubnetKind::*;
-        matches!(kind, Bitcoin | Fiduciary | InternetIdentity | Nns | Sns | TestThresholdKeys)
-    };
-    for (index, spec) in specs.iter().enumerate() {
-        if is_single(spec.kind) && specs[..index].iter().any(|other| other.kind == spec.kind) {
-            return Err(format!("There can be only one subnet of kind {:?}", spec.kind));
-        }
-    }
-    Ok(())
-}
-
-/// Subnets that charge nothing.
-fn is_system(kind: SubnetKind) -> bool {
-    matches!(kind, SubnetKind::Nns | SubnetKind::InternetIdentity | SubnetKind::Bitcoin | SubnetKind::System)
-}
-
-fn node_count(kind: SubnetKind) -> u32 {
-    match kind {
-        SubnetKind::Nns => 40,
-        SubnetKind::Fiduciary | SubnetKind::Sns | SubnetKind::InternetIdentity | SubnetKind::TestThresholdKeys => 34,
-        _ => 13,
-    }
-}
-
-/// Ranges that subnets of the real network have, beside the one in which ids are given out.
-fn named_ranges(kind: SubnetKind) -> Vec<(u64, u64)> {
-    match kind {
-        SubnetKind::Nns => vec![(0, 6), (8, 0xf_ffff)],
-        SubnetKind::InternetIdentity => vec![(7, 7), (0x210_0000, 0x21f_ffff)],
-        SubnetKind::Sns => vec![(0x200_0000, 0x20f_ffff)],
-        SubnetKind::Fiduciary => vec![(0x230_0000, 0x23f_ffff)],
-        SubnetKind::Bitcoin => vec![(0x1a0_0000, 0x1af_ffff)],
-        _ => Vec::new(),
-    }
-}
-
-impl SubnetState {
-    /// Makes a subnet without canisters.
-    fn new(config: SubnetConfig, time_nanos: u64, chance: Chance) -> Self {
-        Self {
-            next_canister: config.allocation.0,
-            config: Arc::new(config),
-            time_nanos,
-            round: 0,
-            canisters: BTreeMap::new(),
-            ledger: Ledger::default(),
-            chance,
-            events: Vec::new(),
-            management: Default::default(),
-            pending_ingress: Default::default(),
-            delayed: Vec::new(),
-            ingress_history: BTreeMap::new(),
-            loopback: Default::default(),
-            outgoing: Default::default(),
-            incoming: Default::default(),
-            totals: Totals::default(),
-            certificate_cache: Default::default(),
-            compiled: Default::default(),
-        }
-    }
-}
-
-impl Canister {
-    /// Panics if callbacks, contexts and counts disagree.
-    fn check_invariants(&self) {
-        let mut outstanding = BTreeMap::new();
-        let mut open = BTreeMap::new();
-        for callback in self.callbacks.values() {
-            *outstanding.entry(callback.callee).or_insert(0) += 1;
-            *open.entry(callback.context).or_insert(0) += 1;
-        }
-        assert_eq!(outstanding, *self.outstanding, "outstanding calls of {} are counted right", self.id);
-        for (id, context) in &self.contexts {
-            let callbacks = open.remove(id).unwrap_or(0);
-            assert_eq!(context.open_callbacks, callbacks, "context {id:?} of {} counts its callbacks", self.id);
-        }
-        assert!(open.is_empty(), "callbacks of {} have contexts", self.id);
+        self.subnets.iter().for_each(SubnetState::check_invariants);
     }
 }

@@ -6,13 +6,13 @@
 //!
 //! Rules come from the interface specification and from `ic-facts.md`; nothing here knows about Canopy.
 
+pub mod chance;
 pub mod cycles;
 pub mod errors;
-pub mod limits;
-pub mod wasm;
-pub mod chance;
 pub mod event_log;
 pub mod instance;
+pub mod limits;
 pub mod replica;
 pub mod rest;
 pub mod server;
+pub mod wasm;

@@ -2,7 +2,7 @@
 
 /// Recorded answers of a real PocketIC server, held against the simulator.
 mod conformance;
-/// The REST interface itself: shapes, refusals, limits, live mode, gateways, times to live.
-mod rest;
 /// Networks without a server: schedules, faults, conservation, rounds.
 mod network;
+/// The REST interface itself: shapes, refusals, limits, live mode, gateways, times to live.
+mod rest;

@@ -28,9 +28,8 @@ impl SubnetState {
     /// Drops and rejects what waited too long, and answers callbacks whose deadline passed.
     pub fn time_out(&mut self) {
         let now = self.time_nanos;
-        let ids: Vec<Principal> = self.canisters.keys().copied().collect();
-        for id in ids {
-            let canister = self.canisters.get_mut(&id).expect("listed above");
+        for id in self.active_ids() {
+            let Some(canister) = self.canisters.get_mut(&id) else { continue };
             let late = |deadline: Option<u64>| deadline.is_some_and(|deadline| now / NANOS_PER_SECOND > deadline);
             let outputs = canister.queues.take_outputs(|output| match output {
                 Output::Request(request) => {
@@ -104,6 +103,7 @@ impl SubnetState {
             synthetic: true,
         };
         canister.queues.push_response(response, true);
+        self.activate(caller);
     }
 
     /// Takes pending ingress and what arrived in streams.
@@ -190,7 +190,9 @@ impl SubnetState {
             0..QUEUE_SLOTS => 0,
             _ => canister.contexts.values().filter(|context| context.is_owed_to(&request.sender)).count(),
         };
-        canister.queues.push_request(request, open, is_local)
+        let refused = canister.queues.push_request(request, open, is_local);
+        self.activate(id);
+        refused
     }
 
     /// Sends a request back with a reject and all its cycles.
@@ -254,8 +256,10 @@ impl SubnetState {
         });
         match open {
             Some(()) => {
-                let canister = self.canisters.get_mut(&response.caller).expect("just seen");
+                let caller = response.caller;
+                let canister = self.canisters.get_mut(&caller).expect("just seen");
                 canister.queues.push_response(response, is_local);
+                self.activate(caller);
             }
             None => self.credit(response),
         }
@@ -299,8 +303,8 @@ impl SubnetState {
 
     /// Moves outputs between canisters of this subnet. What finds no slot stays, and what follows it.
     pub fn induct_local(&mut self) {
-        let mut senders: Vec<Principal> =
-            self.canisters.iter().filter(|(_, c)| !c.queues.outputs.is_empty()).map(|(id, _)| *id).collect();
+        let has_output = |id: &Principal| self.canisters.get(id).is_some_and(|it| !it.queues.outputs.is_empty());
+        let mut senders: Vec<Principal> = self.active.iter().copied().filter(has_output).collect();
         self.chance.permute(Point::CanisterOrder, &mut senders);
         for sender in senders {
             let mut outputs = std::mem::take(&mut self.canisters.get_mut(&sender).expect("listed").queues.outputs);
@@ -330,9 +334,10 @@ impl SubnetState {
 
     /// Sends what is not for canisters here: to other subnets, to the management canister, or back.
     pub fn route(&mut self) {
-        let ids: Vec<Principal> = self.canisters.keys().copied().collect();
-        for id in ids {
-            let queues = &mut self.canisters.get_mut(&id).expect("listed above").queues;
+        self.settle_touched();
+        for id in self.active_ids() {
+            let Some(canister) = self.canisters.get_mut(&id) else { continue };
+            let queues = &mut canister.queues;
             let mut outputs = std::mem::take(&mut queues.outputs);
             for (receiver, queue) in &mut outputs {
                 if self.canisters.contains_key(receiver) {

@@ -3,6 +3,7 @@
 use candid::Principal;
 
 use crate::errors::{ErrorCode, UserError};
+use crate::limits::GIB;
 use crate::replica::execution::{error_of, not_running, out_of_cycles, system_for};
 use crate::replica::management;
 use crate::replica::state::*;
@@ -12,6 +13,10 @@ use crate::wasm::system::{Context, Entry};
 const ENVELOPE_BYTES: u64 = 120;
 /// How long an answer is kept.
 const HISTORY_NANOS: u64 = 300 * 1_000_000_000;
+/// Bytes of answers, and answers, that are kept; the oldest go first. Time stands still between rounds unless it is
+/// moved, so time alone bounds nothing.
+const HISTORY_BYTES_MAX: u64 = GIB;
+const HISTORY_ANSWERS_MAX: usize = 1_000_000;
 
 /// Bytes of an ingress message as they are charged and limited.
 pub fn ingress_bytes(method: &str, payload: &[u8]) -> u64 {
@@ -120,24 +125,43 @@ impl SubnetState {
                 arrived_round: self.round,
             });
         } else if let Some(canister) = self.canisters.get_mut(&ingress.receiver) {
+            let id = ingress.receiver;
             canister.queues.push_ingress(ingress);
+            self.activate(id);
         }
     }
 
     /// Records the fate of an ingress message.
     pub fn record_answer(&mut self, id: MessageId, status: IngressStatus) {
-        if let Some(record) = self.ingress_history.get_mut(&id) {
-            record.status = status;
-            record.expiry_nanos = self.time_nanos + HISTORY_NANOS;
-        }
+        let Some(record) = self.ingress_history.get_mut(&id) else { return };
+        self.answered_bytes -= record.answer_bytes();
+        record.status = status;
+        record.expiry_nanos = self.time_nanos + HISTORY_NANOS;
+        self.answered.push_back((record.expiry_nanos, id));
+        self.answered_bytes += record.answer_bytes();
     }
 
     /// Forgets answers that were kept long enough.
     pub fn prune_history(&mut self) {
-        let now = self.time_nanos;
-        self.ingress_history.retain(|_, record| {
-            let answered = matches!(record.status, IngressStatus::Replied(_) | IngressStatus::Rejected(_));
-            !answered || record.expiry_nanos > now
-        });
+        while let Some((expiry_nanos, id)) = self.answered.front() {
+            let is_over = self.answered_bytes > HISTORY_BYTES_MAX || self.answered.len() > HISTORY_ANSWERS_MAX;
+            if !is_over && *expiry_nanos > self.time_nanos {
+                break;
+            }
+            if let Some(record) = self.ingress_history.remove(id) {
+                self.answered_bytes -= record.answer_bytes();
+            }
+            self.answered.pop_front();
+        }
+    }
+}
+
+impl IngressRecord {
+    fn answer_bytes(&self) -> u64 {
+        match &self.status {
+            IngressStatus::Replied(data) => data.len() as u64,
+            IngressStatus::Rejected(error) => error.message.len() as u64,
+            _ => 0,
+        }
     }
 }

@@ -31,9 +31,14 @@ impl SubnetState {
         }
     }
 
-    /// Sums memory and callbacks of all canisters anew.
+    /// Sums memory and callbacks of all canisters anew: for whoever changed them past the subnet's own ways.
     pub fn refresh_totals(&mut self) {
-        self.totals = self.canisters.values().fold(Totals::default(), |sum, canister| sum.plus(&canister.totals()));
+        self.totals = Totals::default();
+        for canister in self.canisters.values_mut() {
+            canister.counted = canister.totals();
+            self.totals.replace(&Totals::default(), &canister.counted);
+        }
+        self.touched = self.canisters.keys().copied().collect();
     }
 
     /// Returns whether an id lies in the subnet's ranges.
@@ -58,6 +63,7 @@ impl SubnetState {
     /// Removes code, memories, certified data, timer and log; open calls are rejected with `Canister has been
     /// uninstalled.` and later responses only do accounting. History is the caller's business.
     pub fn uninstall(&mut self, id: Principal) {
+        self.touch(id);
         let Some(canister) = self.canisters.get_mut(&id) else { return };
         let mut effects = Effects::default();
         canister.code = None;
@@ -132,6 +138,8 @@ impl SubnetState {
     pub fn remove(&mut self, id: Principal) {
         self.uninstall(id);
         let Some(mut canister) = self.canisters.remove(&id) else { return };
+        self.totals.replace(&canister.counted, &Totals::default());
+        self.active.remove(&id);
         self.ledger.burned += canister.account.total();
         for callback in canister.callbacks.values() {
             self.ledger.burned += callback.prepaid_response + callback.prepaid_callback;
@@ -159,10 +167,17 @@ impl SubnetState {
     /// Charges storage and compute; a canister that can't pay is uninstalled.
     pub fn charge_storage(&mut self) {
         let now = self.time_nanos;
+        if now < self.charge_at_nanos {
+            return;
+        }
+        self.charge_at_nanos = u64::MAX;
         let mut broke = Vec::new();
         for canister in self.canisters.values_mut() {
             let elapsed = now - canister.charged_until_nanos.min(now);
-            if elapsed < CHARGE_PERIOD_NANOS {
+            let is_due = elapsed >= CHARGE_PERIOD_NANOS;
+            let charged_until_nanos = if is_due { now } else { canister.charged_until_nanos };
+            self.charge_at_nanos = self.charge_at_nanos.min(charged_until_nanos + CHARGE_PERIOD_NANOS);
+            if !is_due {
                 continue;
             }
             canister.charged_until_nanos = now;
@@ -178,6 +193,9 @@ impl SubnetState {
                 canister.settings.memory_allocation_bytes = 0;
                 broke.push(canister.id);
             }
+        }
+        if self.canisters.is_empty() {
+            self.charge_at_nanos = 0;
         }
         for id in broke {
             self.uninstall(id);
@@ -199,14 +217,6 @@ impl SubnetState {
 }
 
 impl Totals {
-    fn plus(self, other: &Totals) -> Totals {
-        Totals {
-            memory_bytes: self.memory_bytes + other.memory_bytes,
-            callbacks: self.callbacks + other.callbacks,
-            guaranteed_bytes: self.guaranteed_bytes + other.guaranteed_bytes,
-        }
-    }
-
     /// Replaces one canister's part.
     pub fn replace(&mut self, before: &Totals, after: &Totals) {
         self.memory_bytes = (self.memory_bytes + after.memory_bytes).saturating_sub(before.memory_bytes);

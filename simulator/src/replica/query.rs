@@ -47,7 +47,7 @@ impl SubnetState {
         method: String,
         payload: Vec<u8>,
     ) -> Result<Vec<u8>, UserError> {
-        self.refresh_totals();
+        self.settle_touched();
         let request_bytes = payload.len() as u64;
         let limit = self.config.limits.query;
         let mut tree = Tree { instructions_left: limit, frames: Vec::new() };
@@ -130,7 +130,6 @@ impl SubnetState {
         context: Context,
     ) -> Result<Result<Vec<u8>, String>, Failure> {
         let id = call.canister;
-        let certificate = self.data_certificate(&id);
         let surroundings = self.surroundings();
         let prefix = if context == Context::Query { "canister_query" } else { "canister_composite_query" };
         let system_of = |subnet: &SubnetState, context: Context| {
@@ -139,9 +138,11 @@ impl SubnetState {
             system.reply_bytes_max = crate::limits::QUERY_REPLY_BYTES_MAX;
             system
         };
+        let code = self.canisters[&id].code.as_ref().expect("checked before the frame");
+        let reads_certificate = code.module.reads_certificate();
         let mut system = system_of(self, context);
         system.argument = call.payload;
-        system.data_certificate = Some(certificate);
+        system.data_certificate = reads_certificate.then(|| self.data_certificate(&id));
         let mut used = 0;
         let entry = Entry::Export(format!("{prefix} {}", call.method));
         let mut system = self.run_in_frame(tree, &id, &entry, system, &mut used).map_err(|(failure, _)| failure)?;

@@ -43,20 +43,23 @@ impl SubnetState {
         debug_assert!(time_nanos >= self.time_nanos, "time never goes back");
         self.time_nanos = time_nanos;
         self.round += 1;
+        self.settle_touched();
         self.time_out();
         self.induct();
-        self.refresh_totals();
         self.schedule();
         management::settle_stopping(self);
         self.charge_storage();
         self.prune_history();
         self.route();
-        for canister in self.canisters.values_mut() {
+        self.settle_touched();
+        for id in self.active_ids() {
+            let Some(canister) = self.canisters.get_mut(&id) else { continue };
             let debit = &mut canister.heap_delta_debit_bytes;
             *debit = debit.saturating_sub(HEAP_DELTA_BYTES_PER_ROUND);
             let debit = &mut canister.install_debit_instructions;
             *debit = debit.saturating_sub(INSTALL_INSTRUCTIONS_PER_ROUND);
         }
+        self.rest_idle();
         self.certificate_cache.replace(None);
     }
 
@@ -80,8 +83,8 @@ impl SubnetState {
             }
         }
         let round = self.round;
-        for canister in self.canisters.values_mut() {
-            if !canister.queues.has_input() {
+        for id in &self.active {
+            if let Some(canister) = self.canisters.get_mut(id).filter(|canister| !canister.queues.has_input()) {
                 canister.last_round = round;
             }
         }
@@ -93,7 +96,6 @@ impl SubnetState {
         let mut any = false;
         while *budget > 0 {
             let Some(call) = self.management.pop_front() else { break };
-            self.refresh_totals();
             match management::execute(self, &call) {
                 ManagementOutcome::Answered { result, refund, instructions } => {
                     any = true;
@@ -121,14 +123,15 @@ impl SubnetState {
             }
         }
         self.management.extend(postponed);
-        self.refresh_totals();
+        self.settle_touched();
         self.certificate_cache.replace(None);
         any
     }
 
     /// Puts due timers and heartbeats into their canisters' task queues.
     fn enqueue_tasks(&mut self) {
-        for canister in self.canisters.values_mut() {
+        for id in &self.active {
+            let Some(canister) = self.canisters.get_mut(id) else { continue };
             let Some(code) = canister.code.as_ref().filter(|_| matches!(canister.status, Status::Running)) else {
                 continue;
             };
@@ -150,8 +153,9 @@ impl SubnetState {
     /// Runs the canisters that have something to do, spread over threads.
     fn run_iteration(&mut self, budget: i64) -> Usage {
         let mut active: Vec<(u64, Principal)> = self
-            .canisters
-            .values()
+            .active
+            .iter()
+            .filter_map(|id| self.canisters.get(id))
             .filter(|canister| canister.has_work(self.round))
             .filter(|canister| canister.heap_delta_debit_bytes < HEAP_DELTA_BYTES_PER_ROUND)
             .map(|canister| (canister.last_round, canister.id))
@@ -189,13 +193,11 @@ impl SubnetState {
             if canister.heap_delta_debit_bytes >= HEAP_DELTA_BYTES_PER_ROUND {
                 break;
             }
-            let before = canister.totals();
             let mut effects = Effects::default();
             if !step(canister, &surroundings, self.round, &mut self.chance, &mut effects) {
                 break;
             }
-            let after = canister.totals();
-            self.totals.replace(&before, &after);
+            self.recount(id);
             messages += 1;
             used.messages += 1;
             used.instructions += effects.instructions as i64 + MESSAGE_OVERHEAD_INSTRUCTIONS;

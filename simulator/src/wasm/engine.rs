@@ -168,6 +168,11 @@ impl Module {
         self.facts.has_start
     }
 
+    /// Tells whether code can ask for the data certificate, which costs a signature.
+    pub fn reads_certificate(&self) -> bool {
+        self.facts.reads_certificate
+    }
+
     pub fn custom_sections(&self) -> &BTreeMap<String, CustomSection> {
         &self.facts.custom_sections
     }

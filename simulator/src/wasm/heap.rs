@@ -1,6 +1,6 @@
 //! Heaps: finding the pages that an execution dirtied, keeping or dropping them.
 //!
-//! On Linux a heap is a private mapping of an anonymous file that holds the contents as committed: pages written since
+//! On Linux a heap is a private mapping of its part of an anonymous file that holds the contents as committed: pages written since
 //! are private copies, which `/proc/self/pagemap` tells apart. Keeping them means writing them to the file; dropping
 //! them, `madvise(MADV_DONTNEED)`. Where that doesn't work, the heap is compared with a copy of what was committed.
 //! The comparison misses pages that were written with what they held already (about a tenth of the dirty pages of a
@@ -144,6 +144,16 @@ impl Heap {
                     }
                 }
             }
+        }
+    }
+
+    /// Forgets what lies beyond `bytes`, where only dropped changes were.
+    pub fn cut(&self, bytes: u64) {
+        match &self.store {
+            #[cfg(target_os = "linux")]
+            Store::File(file) => file.cut(bytes as usize),
+            // The copy holds committed bytes only.
+            Store::Copy(_) => {}
         }
     }
 

@@ -305,6 +305,7 @@ impl Runtime {
         self.live = Live::new(&self.module, stable).expect("it was instantiated before");
         #[cfg(target_os = "linux")]
         super::heap::mapped::set_next(None);
+        self.heap.cut(heap_pages * WASM_PAGE_BYTES);
         self.live.grow_to(heap_pages).expect("the heap had this size before");
         self.heap.drop_changes(self.live.heap(), None);
         self.live.set_globals(globals);

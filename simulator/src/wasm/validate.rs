@@ -55,6 +55,8 @@ pub struct Facts {
     pub has_start: bool,
     /// The module has `data.drop` or `elem.drop`, whose effect must not outlive a message.
     pub drops_segments: bool,
+    /// The module imports a function that shows the data certificate.
+    pub reads_certificate: bool,
     pub mutable_globals: usize,
     pub functions: BTreeSet<String>,
     pub custom_sections: BTreeMap<String, CustomSection>,
@@ -164,6 +166,7 @@ pub fn validate(wasm: &[u8]) -> Result<Facts, Invalid> {
                     if import.module != "ic0" || !ic0::exists(import.name) {
                         return Err(unknown());
                     }
+                    facts.reads_certificate |= import.name.starts_with("data_certificate");
                     imported.push((import.name, ty));
                     functions.push(ty);
                 }

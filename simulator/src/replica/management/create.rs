@@ -42,20 +42,21 @@ pub(super) fn provisional_create(subnet: &mut SubnetState, call: &ManagementCall
     };
     let origin = origin(call, args.sender_canister_version);
     let settings = args.settings.unwrap_or_default();
-    let id = insert(subnet, call.caller, args.specified_id, settings, amount, origin)?;
-    subnet.ledger.minted += amount;
+    let mut ledger = subnet.ledger;
+    let minted = ledger.mint(amount);
+    let id = insert(subnet, call.caller, args.specified_id, settings, minted, origin)?;
+    subnet.ledger = ledger;
     Ok(Step::reply(payload::encode(&CanisterIdRecord { canister_id: id })))
 }
 
 /// Adds cycles from nothing (test networks only).
 pub(super) fn provisional_top_up(subnet: &mut SubnetState, call: &ManagementCall) -> Result<Step, Refusal> {
     let args: ProvisionalTopUpCanisterArgs = payload::decode(&call.payload)?;
-    let canister = super::canister_mut(subnet, args.canister_id)?;
     let amount = payload::nat_u128(&args.amount)
-        .filter(|amount| canister.account.balance.checked_add(*amount).is_some())
         .ok_or_else(|| Refusal::Payload(format!("an amount of {} cycles does not fit in 128 bits", args.amount)))?;
-    canister.account.balance += amount;
-    subnet.ledger.minted += amount;
+    super::canister(subnet, args.canister_id)?;
+    let minted = subnet.ledger.mint(amount);
+    super::canister_mut(subnet, args.canister_id)?.account.balance += minted;
     Ok(Step::nothing())
 }
 
@@ -123,6 +124,7 @@ fn insert(
     let creation = ChangeDetails::Creation(CreationRecord { controllers, environment_variables_hash });
     info::record(&mut canister, subnet.time_nanos, origin, creation);
     subnet.canisters.insert(id, canister);
+    subnet.touch(id);
     Ok(id)
 }
 

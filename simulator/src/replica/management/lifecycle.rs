@@ -6,7 +6,7 @@ use ic_management_canister_types::{CanisterIdRecord, ChangeDetails, UninstallCod
 use super::errors::Refusal;
 use super::info::{self, origin};
 use super::{Step, payload};
-use crate::replica::state::{Canister, ManagementCall, Status, StopWaiter, SubnetState};
+use crate::replica::state::{ManagementCall, Status, StopWaiter, SubnetState};
 
 /// Time after which a `stop_canister` call is rejected while its canister goes on stopping.
 const STOP_TIMEOUT_NANOS: u64 = 300_000_000_000;
@@ -99,8 +99,8 @@ pub(super) fn delete_canister(subnet: &mut SubnetState, call: &ManagementCall) -
 /// have waited for five minutes. Called once at the end of every round.
 pub fn settle_stopping(subnet: &mut SubnetState) {
     let now_nanos = subnet.time_nanos;
-    let stopping: Vec<Principal> = subnet.canisters.values().filter(|it| is_stopping(it)).map(|it| it.id).collect();
-    for id in stopping {
+    subnet.settle_touched();
+    for id in subnet.active_ids() {
         let Some(canister) = subnet.canisters.get_mut(&id) else { continue };
         let quiet = canister.is_quiet();
         let Status::Stopping { waiters } = &mut canister.status else { continue };
@@ -121,8 +121,4 @@ pub fn settle_stopping(subnet: &mut SubnetState) {
             subnet.answer_management(&waiter.call, Err(Refusal::StopTimedOut.into()), waiter.call.cycles);
         }
     }
-}
-
-fn is_stopping(canister: &Canister) -> bool {
-    matches!(canister.status, Status::Stopping { .. })
 }

@@ -15,10 +15,10 @@ pub struct SubnetMemory {
 }
 
 impl SubnetMemory {
-    /// Sums up what canisters use or have allocated.
+    /// Takes what canisters use or have allocated, as last counted.
     pub fn of(subnet: &SubnetState) -> Self {
         Self {
-            used_bytes: subnet.canisters.values().map(Canister::charged_bytes).sum(),
+            used_bytes: subnet.totals.memory_bytes,
             bytes_max: subnet.config.memory_bytes_max,
             reservation_threshold_bytes: subnet.config.reservation_threshold_bytes,
         }

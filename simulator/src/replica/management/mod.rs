@@ -82,6 +82,7 @@ impl Step {
 /// Executes one call. Called between messages, from the scheduler; state changes are the callee's own business and
 /// are all or nothing. Cycles in `call.cycles` that are not in the outcome's refund are in an account or burned.
 pub fn execute(subnet: &mut SubnetState, call: &ManagementCall) -> ManagementOutcome {
+    subnet.settle_touched();
     let step = dispatch(subnet, call);
     charge_afterwards(subnet, call);
     match step {
@@ -260,6 +261,7 @@ fn canister(subnet: &SubnetState, id: Principal) -> Result<&Canister, Refusal> {
 }
 
 fn canister_mut(subnet: &mut SubnetState, id: Principal) -> Result<&mut Canister, Refusal> {
+    subnet.touch(id);
     subnet.canisters.get_mut(&id).ok_or(Refusal::NoCanister(id))
 }
 

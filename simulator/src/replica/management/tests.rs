@@ -1,6 +1,5 @@
 //! The management canister, driven call by call on a subnet without a network around it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use candid::{CandidType, Decode, Principal};
@@ -13,7 +12,7 @@ use crate::cycles::Fees;
 use crate::errors::ErrorCode;
 use crate::limits::{GIB, MIB};
 use crate::replica::certification::Signer;
-use crate::replica::state::subnet::{Routes, Totals};
+use crate::replica::state::subnet::Routes;
 use crate::replica::state::{
     CallbackId, IngressRecord, IngressStatus, InstructionLimits, MessageId, Status, SubnetConfig, SubnetKind,
 };
@@ -46,26 +45,9 @@ fn subnet() -> SubnetState {
         memory_bytes_max: 100 * GIB,
         reservation_threshold_bytes: 50 * GIB,
     };
-    SubnetState {
-        config: Arc::new(config),
-        time_nanos: START_NANOS,
-        round: 1,
-        canisters: BTreeMap::new(),
-        next_canister: 0,
-        ledger: Default::default(),
-        chance: Chance::new(1, 0, Schedule::Plain),
-        events: Vec::new(),
-        management: VecDeque::new(),
-        pending_ingress: VecDeque::new(),
-        delayed: Vec::new(),
-        ingress_history: BTreeMap::new(),
-        loopback: VecDeque::new(),
-        outgoing: VecDeque::new(),
-        incoming: VecDeque::new(),
-        totals: Totals::default(),
-        certificate_cache: Default::default(),
-        compiled: BTreeSet::new(),
-    }
+    let mut subnet = SubnetState::new(config, START_NANOS, Chance::new(1, 0, Schedule::Plain));
+    subnet.round = 1;
+    subnet
 }
 
 fn ingress<A: CandidType>(caller: Principal, method: &str, argument: A) -> ManagementCall {

@@ -53,7 +53,7 @@ impl CyclesAccount {
 /// The books of a subnet: what came from nothing and what went for good.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    /// Created by `provisional_create_canister_with_cycles`, top-ups and `add_cycles`.
+    /// Created by `provisional_create_canister_with_cycles`, top-ups and `add_cycles`: [`MINTED_CYCLES_MAX`] at most.
     pub minted: u128,
     /// Burned outside of canister accounts: creation fees, what deleted canisters had left or had consumed.
     pub burned: u128,
@@ -62,4 +62,17 @@ pub struct Ledger {
     /// Sent to other subnets, and received from them.
     pub sent_away: u128,
     pub received: u128,
+}
+
+/// Cycles created on one subnet. All subnets together must fit 128 bits.
+const MINTED_CYCLES_MAX: u128 = u128::MAX >> 8;
+
+impl Ledger {
+    /// Creates cycles, fewer than asked for when more were created than sums could hold. Returns how many.
+    #[must_use]
+    pub fn mint(&mut self, amount: u128) -> u128 {
+        let minted = amount.min(MINTED_CYCLES_MAX - self.minted);
+        self.minted += minted;
+        minted
+    }
 }

@@ -10,7 +10,7 @@ use crate::limits::GIB;
 use crate::replica::state::log::LOG_BYTES_DEFAULT;
 use crate::replica::state::{
     CallContext, Callback, CallbackId, CanisterLog, ChunkStore, ContextId, CyclesAccount, ManagementCall, Queues,
-    Snapshot, Visibility,
+    Snapshot, Totals, Visibility,
 };
 use crate::wasm::{Module, Runtime};
 
@@ -147,6 +147,8 @@ pub struct Canister {
     pub charged_until_nanos: u64,
     /// Last round in which the canister had its turn; those who waited longest come first.
     pub last_round: u64,
+    /// Its part of the subnet's totals when it was last counted.
+    pub counted: Totals,
     /// Of the last message, kept while settings stay as they are.
     pub identity: Option<Arc<crate::wasm::system::Identity>>,
 }
@@ -200,6 +202,7 @@ impl Canister {
             long_execution: None,
             charged_until_nanos: now_nanos,
             last_round: 0,
+            counted: Totals::default(),
             identity: None,
         }
     }

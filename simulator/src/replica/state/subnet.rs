@@ -1,6 +1,6 @@
 //! One subnet.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use candid::Principal;
@@ -105,12 +105,52 @@ pub struct SubnetState {
     pub outgoing: VecDeque<StreamMessage>,
     /// Messages from other subnets for the next round.
     pub incoming: VecDeque<StreamMessage>,
-    /// Sums over canisters, kept up to date by `refresh_totals` and after each message.
+    /// Sums over canisters. INVARIANT: of what each canister was `counted` as.
     pub totals: Totals,
+    /// Canisters that rounds look at. INVARIANT: all that are busy, but for those touched.
+    pub active: BTreeSet<Principal>,
+    /// Canisters that changed otherwise than by a message since they were last counted.
+    pub touched: BTreeSet<Principal>,
+    /// Before this time no canister owes anything for storage.
+    pub charge_at_nanos: u64,
+    /// Answers in `ingress_history` with the time until which they are kept, oldest first, and their bytes.
+    pub answered: VecDeque<(u64, MessageId)>,
+    pub answered_bytes: u64,
     /// Of this round, so that certificates are made once per state.
     pub certificate_cache: std::cell::RefCell<Option<CertifiedTree>>,
     /// Hashes of modules that were compiled here already.
-    pub compiled: std::collections::BTreeSet<[u8; 32]>,
+    pub compiled: BTreeSet<[u8; 32]>,
+}
+
+impl SubnetState {
+    /// Makes a subnet without canisters.
+    pub fn new(config: SubnetConfig, time_nanos: u64, chance: Chance) -> Self {
+        Self {
+            next_canister: config.allocation.0,
+            config: Arc::new(config),
+            time_nanos,
+            round: 0,
+            canisters: BTreeMap::new(),
+            ledger: Ledger::default(),
+            chance,
+            events: Vec::new(),
+            management: Default::default(),
+            pending_ingress: Default::default(),
+            delayed: Vec::new(),
+            ingress_history: BTreeMap::new(),
+            loopback: Default::default(),
+            outgoing: Default::default(),
+            incoming: Default::default(),
+            totals: Totals::default(),
+            certificate_cache: Default::default(),
+            compiled: Default::default(),
+            active: Default::default(),
+            touched: Default::default(),
+            charge_at_nanos: 0,
+            answered: Default::default(),
+            answered_bytes: 0,
+        }
+    }
 }
 
 /// What travels between subnets.

@@ -1,16 +1,19 @@
-//! Heaps as private mappings of anonymous files (Linux).
+//! Heaps as private mappings of an anonymous file (Linux).
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
 use super::runs;
 use crate::limits::GIB;
 use crate::wasm::fingerprint::PAGE_BYTES;
+
+mod scan;
 
 /// Bytes of address space of any heap; the largest heap that is allowed.
 const HEAP_BYTES_MAX: usize = 6 * GIB as usize;
@@ -25,31 +28,107 @@ const PRESENT: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
 const OF_FILE: u64 = 1 << 61;
 
-/// The committed contents of a heap; holes are zero.
-pub struct HeapFile(File);
+/// Heaps that can be alive in one process: their mappings together fit the address space of 47 bits.
+const HEAPS_MAX: usize = 16_384;
 
-impl HeapFile {
+/// The file that holds the committed contents of all heaps of the process, a slot of [`HEAP_BYTES_MAX`] each: any
+/// number of canisters takes one descriptor. Holes are zero and take no memory.
+struct Arena {
+    file: File,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    free: BTreeSet<usize>,
+    /// Slots from here on were never used.
+    next: usize,
+}
+
+impl Arena {
+    fn shared() -> std::io::Result<&'static Arena> {
+        static SHARED: OnceLock<Result<Arena, i32>> = OnceLock::new();
+        let arena = SHARED.get_or_init(|| Arena::new().map_err(|error| error.raw_os_error().unwrap_or(libc::ENOSYS)));
+        arena.as_ref().map_err(|code| std::io::Error::from_raw_os_error(*code))
+    }
+
     fn new() -> std::io::Result<Self> {
         // SAFETY: the name is a C string; the descriptor is owned by nobody else.
         let file = unsafe {
-            let descriptor = libc::memfd_create(c"heap".as_ptr(), libc::MFD_CLOEXEC);
+            let descriptor = libc::memfd_create(c"heaps".as_ptr(), libc::MFD_CLOEXEC);
             if descriptor < 0 {
                 return Err(std::io::Error::last_os_error());
             }
             File::from_raw_fd(descriptor)
         };
-        file.set_len(HEAP_BYTES_MAX as u64)?;
-        Ok(Self(file))
+        file.set_len((HEAPS_MAX * HEAP_BYTES_MAX) as u64)?;
+        Ok(Self { file, slots: Mutex::default() })
+    }
+
+    fn slots(&self) -> std::sync::MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes holes of a range; its pages go back to the system.
+    fn punch(&self, offset: usize, bytes: usize) {
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: changes a file that this process owns, in a range that no other heap uses.
+        let result = unsafe { libc::fallocate(self.file.as_raw_fd(), mode, offset as i64, bytes as i64) };
+        assert_eq!(result, 0, "INVARIANT: anonymous files can have holes");
+    }
+}
+
+/// The committed contents of a heap: a slot of the arena, given back when dropped.
+pub struct HeapFile {
+    arena: &'static Arena,
+    slot: usize,
+}
+
+impl HeapFile {
+    fn new() -> std::io::Result<Self> {
+        let arena = Arena::shared()?;
+        let mut slots = arena.slots();
+        let slot = match slots.free.pop_first() {
+            Some(slot) => slot,
+            None if slots.next == HEAPS_MAX => return Err(std::io::Error::from_raw_os_error(libc::ENOMEM)),
+            None => {
+                slots.next += 1;
+                slots.next - 1
+            }
+        };
+        drop(slots);
+        Ok(Self { arena, slot })
+    }
+
+    fn offset(&self) -> usize {
+        self.slot * HEAP_BYTES_MAX
     }
 
     pub fn write(&self, offset: usize, bytes: &[u8]) {
-        self.0.write_all_at(bytes, offset as u64).expect("memory for the committed heap");
+        assert!(offset + bytes.len() <= HEAP_BYTES_MAX, "INVARIANT: a heap stays in its slot");
+        let offset = (self.offset() + offset) as u64;
+        self.arena.file.write_all_at(bytes, offset).expect("memory for the committed heap");
     }
 
     pub fn page(&self, index: usize) -> Vec<u8> {
         let mut page = vec![0; PAGE_BYTES];
-        self.0.read_exact_at(&mut page, (index * PAGE_BYTES) as u64).expect("the file is as long as the largest heap");
+        let offset = (self.offset() + index * PAGE_BYTES) as u64;
+        self.arena.file.read_exact_at(&mut page, offset).expect("the file is as long as all heaps together");
         page
+    }
+
+    /// Forgets what lies beyond `bytes`: the heap has shrunk.
+    pub fn cut(&self, bytes: usize) {
+        if bytes < HEAP_BYTES_MAX {
+            self.arena.punch(self.offset() + bytes, HEAP_BYTES_MAX - bytes);
+        }
+    }
+}
+
+impl Drop for HeapFile {
+    fn drop(&mut self) {
+        self.cut(0);
+        self.arena.slots().free.insert(self.slot);
     }
 }
 
@@ -86,7 +165,7 @@ unsafe impl MemoryCreator for Creator {
             None => Arc::new(HeapFile::new().map_err(|error| format!("no file for the heap: {error}"))?),
         };
         let capacity = reserved.unwrap_or(0).max(HEAP_BYTES_MAX);
-        let mut mapping = Mapping::new(&file, capacity, guard)?;
+        let mut mapping = Mapping::new(file.clone(), capacity, guard)?;
         mapping.grow_to(minimum).map_err(|error| error.to_string())?;
         NEXT.set(Some(file));
         Ok(Box::new(mapping))
@@ -94,6 +173,8 @@ unsafe impl MemoryCreator for Creator {
 }
 
 struct Mapping {
+    /// Keeps the slot from being given to another heap.
+    _file: Arc<HeapFile>,
     base: *mut u8,
     size: usize,
     capacity: usize,
@@ -106,12 +187,13 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    fn new(file: &HeapFile, capacity: usize, guard: usize) -> Result<Self, String> {
+    fn new(file: Arc<HeapFile>, capacity: usize, guard: usize) -> Result<Self, String> {
         let total = capacity + guard;
         let flags = libc::MAP_PRIVATE | libc::MAP_NORESERVE;
         // SAFETY: a new mapping at an address that the system chooses; nothing is accessible in it yet.
         let base = unsafe {
-            let base = libc::mmap(std::ptr::null_mut(), total, libc::PROT_NONE, flags, file.0.as_raw_fd(), 0);
+            let (descriptor, offset) = (file.arena.file.as_raw_fd(), file.offset() as i64);
+            let base = libc::mmap(std::ptr::null_mut(), total, libc::PROT_NONE, flags, descriptor, offset);
             if base == libc::MAP_FAILED {
                 return Err(format!("no address space for the heap: {}", std::io::Error::last_os_error()));
             }
@@ -119,7 +201,7 @@ impl Mapping {
             libc::madvise(base, total, libc::MADV_NOHUGEPAGE);
             base
         };
-        Ok(Self { base: base.cast(), size: 0, capacity, total })
+        Ok(Self { _file: file, base: base.cast(), size: 0, capacity, total })
     }
 }
 
@@ -160,6 +242,7 @@ unsafe impl LinearMemory for Mapping {
     }
 }
 
+/// The page map of this process.
 fn pagemap() -> Option<&'static File> {
     static PAGEMAP: OnceLock<Option<File>> = OnceLock::new();
     PAGEMAP.get_or_init(|| File::open("/proc/self/pagemap").ok()).as_ref()
@@ -167,6 +250,11 @@ fn pagemap() -> Option<&'static File> {
 
 /// Lists the pages of a heap that are private copies.
 pub fn dirty(live: &[u8]) -> Vec<usize> {
+    scan::dirty(live).unwrap_or_else(|| dirty_by_entries(live))
+}
+
+/// The same by reading the page map's entry of every page.
+fn dirty_by_entries(live: &[u8]) -> Vec<usize> {
     let mut dirty = Vec::new();
     let (first, pages) = (live.as_ptr() as usize / PAGE_BYTES, live.len() / PAGE_BYTES);
     let mut buffer = [0u8; ENTRIES * ENTRY_BYTES];
@@ -220,9 +308,9 @@ pub fn works() -> bool {
 
 fn probe() -> Option<bool> {
     const PAGES: usize = 4;
-    let file = HeapFile::new().ok()?;
+    let file = Arc::new(HeapFile::new().ok()?);
     file.write(0, &[1; PAGE_BYTES]);
-    let mut mapping = Mapping::new(&file, HEAP_BYTES_MAX, 0).ok()?;
+    let mut mapping = Mapping::new(file, HEAP_BYTES_MAX, 0).ok()?;
     mapping.grow_to(PAGES * PAGE_BYTES).ok()?;
     // SAFETY: these bytes were made accessible just now, and only this function knows of them.
     let live = unsafe { std::slice::from_raw_parts_mut(mapping.base, PAGES * PAGE_BYTES) };
@@ -233,7 +321,7 @@ fn probe() -> Option<bool> {
     live[PAGE_BYTES] = 7;
     live[2 * PAGE_BYTES] = 0;
     std::hint::black_box(&mut *live);
-    let found = dirty(live) == [1, 2];
+    let found = dirty(live) == [1, 2] && dirty_by_entries(live) == [1, 2];
     discard(live, &[1, 2]);
     Some(read && found && live[PAGE_BYTES] == 0 && dirty(live).is_empty())
 }
