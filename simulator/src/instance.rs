@@ -11,7 +11,7 @@ use crate::chance::{Chance, Fault, Point, Schedule};
 use crate::cycles::Fees;
 use crate::errors::UserError;
 use crate::event_log::EventLog;
-use crate::limits::{GIB, INGRESS_BYTES_MAX, WASM_PAGE_BYTES};
+use crate::limits::{GIB, WASM_PAGE_BYTES};
 use crate::replica::certification::{Signer, delegate};
 use crate::replica::ingress::ingress_bytes;
 use crate::replica::management;
@@ -260,13 +260,12 @@ impl Instance {
         expiry_nanos: u64,
         call: CanisterCall,
     ) -> Result<Result<MessageId, UserError>, BadRequest> {
-        let bytes = ingress_bytes(&call.method, &call.payload);
-        if bytes > INGRESS_BYTES_MAX {
-            return Err(BadRequest(format!(
-                "Ingress message of {bytes} bytes exceeds the limit of {INGRESS_BYTES_MAX}."
-            )));
-        }
         let index = self.route(&call)?;
+        let bytes = ingress_bytes(&call.method, &call.payload);
+        let bytes_max = self.subnets[index].config.kind.ingress_bytes_max();
+        if bytes > bytes_max {
+            return Err(BadRequest(format!("Ingress message of {bytes} bytes exceeds the limit of {bytes_max}.")));
+        }
         if self.subnets[index].ingress_history.contains_key(&id) {
             return Ok(Ok(id));
         }
@@ -391,3 +390,6 @@ impl Instance {
         self.subnets.iter().for_each(SubnetState::check_invariants);
     }
 }
+
+#[cfg(test)]
+mod tests;

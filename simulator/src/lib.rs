@@ -1,10 +1,20 @@
 //! A deterministic Internet Computer in a process.
 //!
-//! Start here: [`instance::Instance`] is one simulated network of subnets; `rest` serves instances over PocketIC's
-//! REST interface; `replica` holds what a subnet does (canisters, queues, call contexts, scheduler, management
-//! canister); `wasm` runs canister code (instrumentation, ic0, memories, rollback).
+//! Start here: [`instance::Instance`] is one simulated network of subnets. Around it, from the outside in:
 //!
-//! Rules come from the interface specification and from `ic-facts.md`; nothing here knows about Canopy.
+//! | module | what it does |
+//! |---|---|
+//! | [`server`] | starts a server in this process, or as the binary `canopy-simulator` |
+//! | [`rest`] | serves instances over PocketIC's REST interface, each on a thread of its own |
+//! | [`instance`] | makes a network, moves messages between its subnets, answers its users |
+//! | [`replica`] | what a subnet does: canisters, queues, call contexts, scheduler, management canister |
+//! | [`wasm`] | runs canister code: validation, instrumentation, ic0, memories, rollback |
+//! | [`chance`] | draws everything that the specification leaves open, and faults, from a seed |
+//! | [`event_log`] | hashes what happened into a chain, so that runs can be compared |
+//! | [`cycles`], [`limits`], [`errors`] | fees, limits and codes of the platform |
+//!
+//! Rules come from the interface specification and from what a real server answered (`tests/conformance`); nothing here
+//! knows about Canopy.
 
 pub mod chance;
 pub mod cycles;
@@ -16,3 +26,5 @@ pub mod replica;
 pub mod rest;
 pub mod server;
 pub mod wasm;
+
+mod host_memory;

@@ -6,3 +6,5 @@ mod conformance;
 mod network;
 /// The REST interface itself: shapes, refusals, limits, live mode, gateways, times to live.
 mod rest;
+/// What should never bring down the host: modules, loops, growth, numbers, crowds.
+mod robustness;

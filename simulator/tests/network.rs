@@ -14,10 +14,11 @@ const ANONYMOUS: Principal = Principal::anonymous();
 const MANAGEMENT: Principal = Principal::management_canister();
 const SECOND: u64 = 1_000_000_000;
 
-struct Net(Instance);
+/// A network, and canisters on it.
+pub struct Net(pub Instance);
 
 impl Net {
-    fn new(subnets: usize, seed: u64, schedule: Schedule) -> Self {
+    pub fn new(subnets: usize, seed: u64, schedule: Schedule) -> Self {
         let subnet = SubnetSpec {
             kind: SubnetKind::Application,
             instructions: InstructionProfile::Production,
@@ -28,7 +29,7 @@ impl Net {
         Net(Instance::new(config).expect("a valid configuration"))
     }
 
-    fn submit(
+    pub fn submit(
         &mut self,
         canister: Principal,
         effective: EffectivePrincipal,
@@ -39,12 +40,18 @@ impl Net {
         self.0.submit_ingress(call).expect("well formed").expect("accepted")
     }
 
-    fn call(&mut self, canister: Principal, program: P) -> Result<Vec<u8>, UserError> {
+    pub fn call(&mut self, canister: Principal, program: P) -> Result<Vec<u8>, UserError> {
         let id = self.submit(canister, EffectivePrincipal::None, "update", program.0);
         self.0.await_ingress(&id).expect("answered")
     }
 
-    fn install(&mut self, subnet: usize, wasm: Vec<u8>) -> Principal {
+    pub fn install(&mut self, subnet: usize, wasm: Vec<u8>) -> Principal {
+        let id = self.create(subnet);
+        self.install_on(id, wasm).expect("installed");
+        id
+    }
+
+    pub fn create(&mut self, subnet: usize) -> Principal {
         let subnet = *self.0.topology().subnets.keys().nth(subnet).expect("a subnet");
         let create = ProvisionalCreateCanisterWithCyclesArgs {
             amount: Some(1_000_000_000_000_000u64.into()),
@@ -54,7 +61,10 @@ impl Net {
         let method = "provisional_create_canister_with_cycles";
         let id = self.submit(MANAGEMENT, effective, method, Encode!(&create).expect("candid"));
         let reply = self.0.await_ingress(&id).expect("answered").expect("created");
-        let id = Decode!(&reply, ic_management_canister_types::CanisterIdRecord).expect("candid").canister_id;
+        Decode!(&reply, ic_management_canister_types::CanisterIdRecord).expect("candid").canister_id
+    }
+
+    pub fn install_on(&mut self, id: Principal, wasm: Vec<u8>) -> Result<(), UserError> {
         let args = InstallCodeArgs {
             mode: CanisterInstallMode::Install,
             canister_id: id,
@@ -68,8 +78,7 @@ impl Net {
             "install_code",
             Encode!(&args).expect("candid"),
         );
-        self.0.await_ingress(&message).expect("answered").expect("installed");
-        id
+        self.0.await_ingress(&message).expect("answered").map(|_| ())
     }
 
     fn numbers(&mut self, canister: Principal, slots: &[u64]) -> Vec<u64> {
@@ -97,7 +106,7 @@ impl Net {
 }
 
 /// Runs a test on a thread with the stack that deep Wasm needs.
-fn on_stack(test: impl FnOnce() + Send + 'static) {
+pub fn on_stack(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(test).expect("a thread");
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);

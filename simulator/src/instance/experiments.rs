@@ -66,6 +66,13 @@ impl Instance {
         Arc::make_mut(&mut subnet.config).memory_bytes_max = bytes;
     }
 
+    /// Sets the bytes in use from which on a subnet reserves cycles for growth (750 GiB at first).
+    pub fn set_reservation_threshold(&mut self, subnet: &Principal, bytes: u64) {
+        if let Some(index) = self.index_of(subnet) {
+            Arc::make_mut(&mut self.subnets[index].config).reservation_threshold_bytes = bytes;
+        }
+    }
+
     /// Puts the clock of a subnet ahead of the network's, from its next round on. It is never set back: lessening the
     /// skew is for the network's time to do.
     pub fn set_skew(&mut self, subnet: &Principal, nanos: u64) {

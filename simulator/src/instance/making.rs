@@ -56,8 +56,9 @@ impl Instance {
                 id: plan.id,
                 kind: spec.kind,
                 nodes,
-                fees: Fees { nodes, free: spec.cost_schedule == CostSchedule::Free || is_system(spec.kind) },
+                fees: Fees { nodes, free: spec.cost_schedule == CostSchedule::Free || spec.kind.is_system() },
                 limits: match spec.instructions {
+                    InstructionProfile::Production if spec.kind.is_system() => InstructionLimits::SYSTEM,
                     InstructionProfile::Production => InstructionLimits::PRODUCTION,
                     InstructionProfile::Benchmarking => InstructionLimits::BENCHMARKING,
                 },
@@ -147,11 +148,6 @@ fn check_kinds(specs: &[SubnetSpec]) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Subnets that charge nothing.
-fn is_system(kind: SubnetKind) -> bool {
-    matches!(kind, SubnetKind::Nns | SubnetKind::InternetIdentity | SubnetKind::Bitcoin | SubnetKind::System)
 }
 
 fn node_count(kind: SubnetKind) -> u32 {

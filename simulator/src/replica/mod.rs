@@ -10,4 +10,7 @@ mod lifecycle;
 pub mod management;
 mod query;
 mod round;
+mod routing;
+mod shedding;
 pub mod state;
+mod timeouts;

@@ -5,7 +5,7 @@ use candid::Principal;
 use crate::chance::{Chance, Fault, Point};
 use crate::event_log::{Event, EventKind, short_hash};
 use crate::limits::*;
-use crate::replica::execution::{self, Effects, Incoming, Prepared};
+use crate::replica::execution::{self, Effects, Incoming, Prepared, Slice};
 use crate::replica::management;
 use crate::replica::state::*;
 use crate::wasm::system::ExecutionFaults;
@@ -51,6 +51,7 @@ impl SubnetState {
         self.charge_storage();
         self.prune_history();
         self.route();
+        self.shed();
         self.settle_touched();
         for id in self.active_ids() {
             let Some(canister) = self.canisters.get_mut(&id) else { continue };
@@ -202,6 +203,7 @@ impl SubnetState {
             used.messages += 1;
             used.instructions += effects.instructions as i64 + MESSAGE_OVERHEAD_INSTRUCTIONS;
             used.heap_delta_bytes += effects.heap_delta_bytes;
+            self.host_memory.wrote(effects.heap_delta_bytes);
             self.apply_effects(id, effects);
         }
     }
@@ -236,7 +238,7 @@ fn step(
             canister.long_execution = Some(long);
         } else {
             canister.account.held -= long.prepared.prepaid;
-            execution::run(canister, surroundings, long.prepared, true, effects);
+            execution::run(canister, surroundings, long.prepared, Slice::Last(long.failure), effects);
         }
         return true;
     }
@@ -274,7 +276,7 @@ fn step(
     };
     if let Some(mut prepared) = prepared {
         inject(&mut prepared, chance);
-        execution::run(canister, surroundings, prepared, false, effects);
+        execution::run(canister, surroundings, prepared, Slice::First, effects);
         if let Some(long) = &mut canister.long_execution {
             long.last_round = round;
         }

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use wasmparser::WasmFeatures;
 use wasmtime::{Config, InstancePre, Linker, OptLevel};
 
+use super::disk_cache::DiskCache;
 use super::heap::Tracking;
 use super::ic0::{self, State};
 use super::instrument::instrument;
@@ -29,6 +30,7 @@ pub struct Engine {
     linker64: Linker<State>,
     tracking: Tracking,
     cache: Mutex<Cache>,
+    disk: Option<DiskCache>,
 }
 
 #[derive(Default)]
@@ -49,7 +51,14 @@ impl Engine {
     pub fn new(tracking: Tracking) -> Self {
         let engine = wasmtime::Engine::new(&config(tracking)).expect("the configuration suits this machine");
         let linker = |wasm64| ic0::linker(&engine, wasm64).expect("the System API has each name once");
-        Self { linker32: linker(false), linker64: linker(true), engine, tracking, cache: Mutex::default() }
+        Self {
+            linker32: linker(false),
+            linker64: linker(true),
+            disk: DiskCache::of(&engine),
+            engine,
+            tracking,
+            cache: Mutex::default(),
+        }
     }
 
     pub fn tracking(&self) -> Tracking {
@@ -69,7 +78,11 @@ impl Engine {
         let facts = validate(wasm).map_err(|error| invalid(error.to_string()))?;
         let instrumented = instrument(wasm).map_err(|error| invalid(error.to_string()))?;
         let linker = if facts.wasm64 { &self.linker64 } else { &self.linker32 };
-        let pre = wasmtime::Module::new(&self.engine, instrumented)
+        let compiled = match &self.disk {
+            Some(disk) => disk.compile(&self.engine, &instrumented),
+            None => wasmtime::Module::new(&self.engine, instrumented),
+        };
+        let pre = compiled
             .and_then(|compiled| linker.instantiate_pre(&compiled))
             .map_err(|error| invalid(format!("Canister's Wasm module is not valid: {error:#}")))?;
         let module = Module { hash, wasm_bytes: wasm.len() as u64, facts, pre };

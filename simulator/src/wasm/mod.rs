@@ -5,6 +5,7 @@
 //! changes.
 
 mod costs;
+mod disk_cache;
 pub mod engine;
 mod fingerprint;
 pub mod heap;

@@ -17,6 +17,8 @@ use crate::limits::{GIB, MIB, WASM_PAGE_BYTES};
 pub const MODULE_BYTES_MAX: usize = 100 * MIB as usize;
 pub const CODE_BYTES_MAX: usize = 11 * MIB as usize;
 pub const FUNCTIONS_MAX: usize = 50_000;
+/// Complexity of one function, here the number of its operators.
+pub const COMPLEXITY_MAX: u64 = 1_000_000;
 pub const GLOBALS_MAX: usize = 1_000;
 pub const METHODS_MAX: usize = 1_000;
 /// Sum of the lengths of the names of exported methods.
@@ -92,6 +94,10 @@ pub enum Invalid {
     ForbiddenOperator {
         operator: String,
     },
+    Complexity {
+        index: usize,
+        complexity: u64,
+    },
     Custom {
         reason: String,
     },
@@ -129,6 +135,11 @@ impl fmt::Display for Invalid {
                 "Wasm module has an invalid export section. Duplicate function '{name}' exported multiple times with different call types."
             ),
             Invalid::ForbiddenOperator { operator } => write!(f, "Wasm module contains unsupported {operator}."),
+            Invalid::Complexity { index, complexity } => write!(
+                f,
+                "Wasm module has a function at index {index} with complexity {complexity}, at most {COMPLEXITY_MAX} is \
+                 allowed."
+            ),
             Invalid::Custom { reason } => write!(f, "Wasm module has an invalid custom section. {reason}"),
         }
     }
@@ -146,6 +157,7 @@ pub fn validate(wasm: &[u8]) -> Result<Facts, Invalid> {
     let mut imported = Vec::new();
     let mut exported = Vec::new();
     let mut facts = Facts::default();
+    let mut bodies = 0;
     for payload in Parser::new(0).parse_all(wasm) {
         match payload? {
             Payload::TypeSection(reader) => {
@@ -214,7 +226,15 @@ pub fn validate(wasm: &[u8]) -> Result<Facts, Invalid> {
             }
             Payload::StartSection { .. } => facts.has_start = true,
             Payload::CodeSectionStart { size, .. } => limit("bytes of code", size as usize, CODE_BYTES_MAX)?,
-            Payload::CodeSectionEntry(body) => operators(body.get_operators_reader()?, &mut facts)?,
+            Payload::CodeSectionEntry(body) => {
+                let before = facts.operators;
+                operators(body.get_operators_reader()?, &mut facts)?;
+                let complexity = facts.operators - before;
+                if complexity > COMPLEXITY_MAX {
+                    return Err(Invalid::Complexity { index: imported.len() + bodies, complexity });
+                }
+                bodies += 1;
+            }
             Payload::CustomSection(section) => custom_section(section.name(), section.data(), &mut facts)?,
             _ => {}
         }

@@ -165,6 +165,7 @@ impl New {
         canister.account.reserved = account.reserved;
         canister.account.consumed += account.burned;
         canister.low_memory_hook_armed = true;
+        canister.watch_low_memory();
     }
 }
 

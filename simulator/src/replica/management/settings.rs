@@ -136,6 +136,7 @@ pub(super) fn update_settings(subnet: &mut SubnetState, call: &ManagementCall) -
     let canister = super::canister_mut(subnet, args.canister_id)?;
     changes.apply(canister);
     growth.reserve(canister);
+    canister.watch_low_memory();
     canister.version += 1;
     if changes.controllers.is_some() {
         let controllers = canister.settings.controllers.iter().copied().collect();

@@ -12,6 +12,7 @@ use crate::replica::state::{
     CallContext, Callback, CallbackId, CanisterLog, ChunkStore, ContextId, CyclesAccount, ManagementCall, Queues,
     Snapshot, Totals, Visibility,
 };
+use crate::wasm::system::{Executed, System};
 use crate::wasm::{Module, Runtime};
 
 /// Seconds of idle burn that freeze a canister, unless set.
@@ -168,6 +169,8 @@ pub struct LongExecution {
     pub last_round: u64,
     /// Prepared when it began.
     pub prepared: crate::replica::execution::Prepared,
+    /// How it will fail, known from its first run; one that succeeds is run again.
+    pub failure: Option<Box<(System, Executed)>>,
 }
 
 impl Canister {

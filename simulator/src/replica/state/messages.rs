@@ -46,6 +46,13 @@ pub struct Request {
     pub sent_nanos: u64,
 }
 
+impl Request {
+    /// Bytes of method name and argument.
+    pub fn bytes(&self) -> u64 {
+        (self.method.len() + self.payload.len()) as u64
+    }
+}
+
 /// The contents of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {

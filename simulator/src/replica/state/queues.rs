@@ -170,6 +170,11 @@ impl Queues {
         taken
     }
 
+    /// Lists what waits from canisters, in order of senders.
+    pub fn inputs(&self) -> impl Iterator<Item = &Input> {
+        self.inputs.values().flat_map(|queue| &queue.messages)
+    }
+
     /// Takes all ingress.
     pub fn take_ingress(&mut self) -> Vec<Ingress> {
         self.ingress.drain(..).collect()

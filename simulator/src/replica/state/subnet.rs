@@ -37,6 +37,18 @@ pub struct InstructionLimits {
     pub slice: u64,
 }
 
+impl SubnetKind {
+    /// Whether subnets of this kind charge nothing and allow more.
+    pub fn is_system(self) -> bool {
+        matches!(self, SubnetKind::Nns | SubnetKind::InternetIdentity | SubnetKind::Bitcoin | SubnetKind::System)
+    }
+
+    /// Bytes of a whole ingress message.
+    pub fn ingress_bytes_max(self) -> u64 {
+        if self.is_system() { SYSTEM_INGRESS_BYTES_MAX } else { INGRESS_BYTES_MAX }
+    }
+}
+
 impl InstructionLimits {
     pub const PRODUCTION: Self = Self {
         update: UPDATE_INSTRUCTIONS_MAX,
@@ -45,6 +57,9 @@ impl InstructionLimits {
         inspect: INSPECT_INSTRUCTIONS_MAX,
         slice: SLICE_INSTRUCTIONS_MAX,
     };
+    /// Of subnets that charge nothing.
+    pub const SYSTEM: Self =
+        Self { update: SYSTEM_UPDATE_INSTRUCTIONS_MAX, install: SYSTEM_INSTALL_INSTRUCTIONS_MAX, ..Self::PRODUCTION };
     /// Practically unlimited, and never sliced.
     pub const BENCHMARKING: Self = Self {
         update: BENCHMARKING_INSTRUCTIONS_MAX,
@@ -116,6 +131,7 @@ pub struct SubnetState {
     /// Answers in `ingress_history` with the time until which they are kept, oldest first, and their bytes.
     pub answered: VecDeque<(u64, MessageId)>,
     pub answered_bytes: u64,
+    pub host_memory: crate::host_memory::Watch,
     /// Of this round, so that certificates are made once per state.
     pub certificate_cache: std::cell::RefCell<Option<CertifiedTree>>,
     /// Hashes of modules that were compiled here already.
@@ -149,6 +165,7 @@ impl SubnetState {
             charge_at_nanos: 0,
             answered: Default::default(),
             answered_bytes: 0,
+            host_memory: Default::default(),
         }
     }
 }

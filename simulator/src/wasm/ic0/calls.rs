@@ -4,7 +4,6 @@ use candid::Principal;
 
 use super::message::SENT_BYTE;
 use super::{Call, Failure, Row, cycles};
-use crate::errors::ErrorCode;
 use crate::limits::{BEST_EFFORT_TIMEOUT_SECONDS_MAX, CALL_BYTES_MAX, QUEUE_SLOTS, REPLY_BYTES_MAX};
 use crate::wasm::system::{Closure, Context, OutgoingCall, System};
 
@@ -111,13 +110,10 @@ fn attach(call: &mut Call, amount: u128) -> Result<u64, Failure> {
     let system = call.system();
     let liquid = cycles::liquid(system);
     if amount > liquid {
-        return Err(Failure::new(
-            ErrorCode::InsufficientCyclesInCall,
-            format!(
-                "Canister is out of cycles: {amount} cycles were to be attached to a call, {} more than can be spent",
-                amount - liquid
-            ),
-        ));
+        let (name, missing) = (call.name, amount - liquid);
+        return Err(Failure::contract(format_args!(
+            "ic0.{name}: insufficient cycles, {amount} were to be attached, {missing} more than can be spent"
+        )));
     }
     system.account.balance -= amount;
     building(call)?.cycles += amount;

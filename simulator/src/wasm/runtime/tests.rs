@@ -1,6 +1,7 @@
 use super::*;
 use crate::limits::GIB;
 use crate::wasm::engine::Engine;
+use crate::wasm::system::Closure;
 use crate::wasm::system::Context;
 use crate::wasm::testing::*;
 
