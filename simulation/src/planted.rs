@@ -3,6 +3,7 @@
 //! Each is a change of a few lines, made in a copy of the sources, from which router and shard are built; the sources
 //! themselves know nothing of it, so no release can contain one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, io};
@@ -16,7 +17,7 @@ mod tests;
 pub const SEEDS_MAX: u64 = 200;
 
 /// Folders and files of which the canisters are made, and what cargo needs to know the workspace.
-const SOURCES: [&str; 6] = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "router", "shard", "types"];
+const SOURCES: [&str; 7] = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "artifacts", "router", "shard", "types"];
 
 /// A text of a source file that is replaced. It occurs exactly once.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +69,7 @@ pub const ALL: &[Planted] = &[
             find: "pub fn delete(arguments: Result<DeleteArguments, MalformedArguments>) -> ShardDeleteResult {",
             replace: "pub fn delete(arguments: Result<DeleteArguments, MalformedArguments>) -> ShardDeleteResult {
     if let Ok(long) = &arguments && long.key.len() > 900 {
-        let found = get(Ok(GetArguments { key: long.key.clone() }))?;
+        let found = get(Ok(GetArguments::new(long.key.clone())))?;
         return Ok(DeleteReply { deleted: found.map(|record| record.version) });
     }",
         }],
@@ -151,7 +152,7 @@ pub const ALL: &[Planted] = &[
         edits: &[Edit {
             file: "router/src/calls.rs",
             find: "Call::bounded_wait(shard, method).with_raw_args(arguments)",
-            replace: "Call::bounded_wait(shard, method).with_raw_args(arguments).with_cycles(1_000_000_000)",
+            replace: "Call::bounded_wait(shard, method).with_raw_args(arguments).with_cycles(if mode == Mode::Replicated { 1_000_000_000 } else { 0 })",
         }],
     },
     Planted {
@@ -203,12 +204,16 @@ impl Workshop {
     /// An edit that no longer fits, or a build that fails.
     pub fn build(&self, planted: &Planted) -> Result<Service, String> {
         let sources = self.copy.join("source");
-        self.copy_sources(&sources).map_err(|error| format!("copying the sources: {error}"))?;
-        for edit in planted.edits {
-            let path = sources.join(edit.file);
-            let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-            fs::write(&path, apply(edit, &text)?).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut files = BTreeMap::new();
+        for source in SOURCES {
+            read_all(&self.root, Path::new(source), &mut files).map_err(|error| format!("{source}: {error}"))?;
         }
+        for edit in planted.edits {
+            let file = files.get_mut(Path::new(edit.file)).ok_or_else(|| format!("there is no {}", edit.file))?;
+            let text = std::str::from_utf8(file).map_err(|error| format!("{}: {error}", edit.file))?;
+            *file = apply(edit, text)?.into_bytes();
+        }
+        write_all(&sources, &files).map_err(|error| format!("{}: {error}", sources.display()))?;
         Ok(Service { router: self.build_module(&sources, "router")?, shard: self.build_module(&sources, "shard")? })
     }
 
@@ -229,43 +234,44 @@ impl Workshop {
         // There are few, and they are needed until the process ends.
         Ok(Box::leak(module.into_boxed_slice()))
     }
-
-    /// Copies what the canisters are made of, as a workspace of its own.
-    fn copy_sources(&self, to: &Path) -> io::Result<()> {
-        for source in SOURCES.iter().chain(&["artifacts"]) {
-            let target = to.join(source);
-            if target.is_dir() {
-                fs::remove_dir_all(&target)?;
-            }
-            copy(&self.root.join(source), &target)?;
-        }
-        let manifest = fs::read_to_string(to.join("Cargo.toml"))?;
-        let keep = |line: &str| {
-            if line.starts_with("members = ") {
-                r#"members = ["types", "shard", "router", "artifacts"]"#.to_string()
-            } else if line.starts_with("default-members = ") {
-                String::new()
-            } else {
-                line.to_string()
-            }
-        };
-        let manifest: Vec<String> = manifest.lines().map(keep).collect();
-        fs::write(to.join("Cargo.toml"), manifest.join("\n"))
-    }
 }
 
-/// Copies a file or a folder; files keep their time of change, so that cargo builds only what differs.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    if from.is_dir() {
-        fs::create_dir_all(to)?;
-        for entry in fs::read_dir(from)? {
-            let entry = entry?;
-            copy(&entry.path(), &to.join(entry.file_name()))?;
+/// Reads a file, or all files of a folder, by their paths from `root`.
+fn read_all(root: &Path, path: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) -> io::Result<()> {
+    let full = root.join(path);
+    if full.is_dir() {
+        for entry in fs::read_dir(&full)? {
+            read_all(root, &path.join(entry?.file_name()), files)?;
         }
         return Ok(());
     }
-    fs::create_dir_all(to.parent().expect("a file lies in a folder"))?;
-    fs::copy(from, to)?;
-    let modified = fs::metadata(from)?.modified()?;
-    fs::File::options().write(true).open(to)?.set_modified(modified)
+    let mut content = fs::read(&full)?;
+    if path == Path::new("Cargo.toml") {
+        content = reduce_workspace(&String::from_utf8_lossy(&content)).into_bytes();
+    }
+    files.insert(path.to_path_buf(), content);
+    Ok(())
+}
+
+/// Leaves only the packages of which the canisters are made.
+fn reduce_workspace(manifest: &str) -> String {
+    let keep = |line: &str| match line {
+        line if line.starts_with("members = ") => r#"members = ["types", "shard", "router", "artifacts"]"#.to_string(),
+        line if line.starts_with("default-members = ") => String::new(),
+        line => line.to_string(),
+    };
+    manifest.lines().map(keep).collect::<Vec<_>>().join("\n")
+}
+
+/// Writes files that differ from what is there, and those only: cargo goes by the time of the last change.
+fn write_all(to: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) -> io::Result<()> {
+    for (path, content) in files {
+        let path = to.join(path);
+        if fs::read(&path).is_ok_and(|old| old == *content) {
+            continue;
+        }
+        fs::create_dir_all(path.parent().expect("a file lies in a folder"))?;
+        fs::write(&path, content)?;
+    }
+    Ok(())
 }
