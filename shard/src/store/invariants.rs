@@ -8,7 +8,7 @@ use super::api::{Kind, Violation};
 use super::layout::{FIRST_PAGE, PAGE_BYTES, SEGMENT_PAGES, SEGMENT_RESERVED_PAGES};
 use super::pages::{PageKind, Pages};
 use super::record::{Pointer, RecordHeader};
-use super::slabs::{RUN_CLASS, SIZE_CLASSES, listed_from, run_pages};
+use super::slabs::{RUN_CLASS, SIZE_CLASSES, class_for, listed_from, run_pages};
 use super::state::{Counters, Store};
 use super::tree::{Entry, Tree, TreeKey};
 
@@ -57,7 +57,8 @@ impl<M: Memory> Store<M> {
             require(header.kind == kind && (header.expires != 0) == expires, || {
                 format!("{entry:?} against {header:?}")
             })?;
-            require(slot.suits(header.record_bytes(), header.record_bytes()), || format!("{slot:?} for {header:?}"))?;
+            let bytes = header.record_bytes();
+            require(slot.suits(bytes, bytes, class_for(bytes)), || format!("{slot:?} for {header:?}"))?;
             let room = slot.room(header.record_bytes());
             used_bytes += room;
             if slot.class == RUN_CLASS {

@@ -21,7 +21,7 @@
 //!       tail 4, in tail 2, taken of head 2   33 x 16      52  key, value
 //! 3072  staged receipts: page 4, first 2,
 //!       count 2, unused 8, receipts          18 x 56    Node: header 16, then 170 entries of 24
-//! 4096                                                     0  kind 1, unused 1, start 2, count 2
+//! 4096                                                     0  kind 1, unused 1, start 2, count 2, dead 2
 //!                                                         16  entry: key 8 + 8, payload or child 8
 //! Receipt page: next 4, count 2, unused 2, 73 x 56
 //!    0  hash 8, tag of the key 8                        Payload of an index entry, bits from the lowest

@@ -62,7 +62,8 @@ impl StoredReceipt {
         };
         let operation = Operation {
             identity: u128_at(bytes, 16),
-            issued: u48_at(bytes, 32) * NANOSECONDS_PER_MILLISECOND,
+            // Fits: issues from the future are refused. A checked product would be made of 128 bits.
+            issued: u48_at(bytes, 32).wrapping_mul(NANOSECONDS_PER_MILLISECOND),
             arguments: u64_at(bytes, 48),
         };
         StoredReceipt { hash: u64_at(bytes, 0), key_tag: u64_at(bytes, 8), receipt: Receipt { operation, outcome } }

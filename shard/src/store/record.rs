@@ -111,7 +111,7 @@ impl RecordHeader {
         Self::decode(&bytes)
     }
 
-    fn decode(bytes: &[u8]) -> RecordHeader {
+    fn decode(bytes: &[u8; RECORD_HEADER_BYTES]) -> RecordHeader {
         RecordHeader {
             kind: Kind::from_number(bytes[0]).expect("records hold only kinds that were written"),
             space: bytes[1],
@@ -125,7 +125,7 @@ impl RecordHeader {
         }
     }
 
-    fn encode(&self, bytes: &mut [u8]) {
+    fn encode(&self, bytes: &mut [u8; RECORD_HEADER_BYTES]) {
         bytes[0] = self.kind as u8;
         bytes[1] = self.space;
         put_at(bytes, 2, self.key_bytes.to_le_bytes());
@@ -156,7 +156,8 @@ impl RecordHeader {
     pub fn operation(&self) -> Option<Operation> {
         (self.issued != 0).then_some(Operation {
             identity: self.identity,
-            issued: self.issued * NANOSECONDS_PER_MILLISECOND,
+            // Fits: issues from the future are refused. A checked product would be made of 128 bits.
+            issued: self.issued.wrapping_mul(NANOSECONDS_PER_MILLISECOND),
             arguments: self.arguments,
         })
     }
@@ -210,10 +211,11 @@ pub fn read_if_key<M: Memory>(memory: &Metered<M>, address: u64, key: &KeyRef) -
     if key.bytes.len() <= SHORT_KEY_BYTES && before_end {
         let mut buffer = [MaybeUninit::uninit(); RECORD_HEADER_BYTES + SHORT_KEY_BYTES];
         let bytes = memory.read_into(address, RECORD_HEADER_BYTES + key.bytes.len(), &mut buffer);
-        let matches = bytes[1] == key.space
-            && usize::from(u16_at(bytes, 2)) == key.bytes.len()
-            && equal_bytes(&bytes[RECORD_HEADER_BYTES..], key.bytes);
-        return matches.then(|| RecordHeader::decode(bytes));
+        let (header, bytes) = bytes.split_first_chunk().expect("a header's bytes were read");
+        let matches = header[1] == key.space
+            && usize::from(u16_at(header, 2)) == key.bytes.len()
+            && equal_bytes(bytes, key.bytes);
+        return matches.then(|| RecordHeader::decode(header));
     }
     let header = RecordHeader::read(memory, address);
     if header.space != key.space || usize::from(header.key_bytes) != key.bytes.len() {
@@ -227,7 +229,7 @@ pub fn read_if_key<M: Memory>(memory: &Metered<M>, address: u64, key: &KeyRef) -
 /// Writes header, key and value at an address.
 pub fn write_record<M: Memory>(memory: &Metered<M>, address: u64, header: &RecordHeader, key: &[u8], value: &[u8]) {
     let mut short = [0; RECORD_HEADER_BYTES + SHORT_KEY_BYTES];
-    header.encode(&mut short);
+    header.encode(short.first_chunk_mut().expect("the buffer is longer than a header"));
     if key.len() <= SHORT_KEY_BYTES {
         short[RECORD_HEADER_BYTES..][..key.len()].copy_from_slice(key);
         memory.write(address, &short[..RECORD_HEADER_BYTES + key.len()]);

@@ -110,9 +110,9 @@ impl Slot {
         }
     }
 
-    /// Whether a record of `new` bytes belongs where one of `old` bytes lies.
-    pub fn suits(&self, old: usize, new: usize) -> bool {
-        self.class == class_for(new) && (self.class != RUN_CLASS || run_pages(old) == run_pages(new))
+    /// Whether a record of `new` bytes, of `class`, belongs where one of `old` bytes lies.
+    pub fn suits(&self, old: usize, new: usize, class: u8) -> bool {
+        self.class == class && (self.class != RUN_CLASS || run_pages(old) == run_pages(new))
     }
 }
 
@@ -186,9 +186,9 @@ impl Slabs {
         pages.memory.write(CLASSES_OFFSET + u64::from(class) * CLASS_BYTES, &bytes);
     }
 
-    /// Pages that taking room for a record of `bytes` may need.
-    pub fn pages_needed(&self, bytes: usize) -> u64 {
-        match class_for(bytes) {
+    /// Pages that taking room for a record of `bytes`, of `class`, may need.
+    pub fn pages_needed(&self, bytes: usize, class: u8) -> u64 {
+        match class {
             RUN_CLASS => u64::from(run_pages(bytes)),
             class => {
                 let state = &self.classes[class as usize];
@@ -201,9 +201,8 @@ impl Slabs {
         }
     }
 
-    /// Takes room for a record of `bytes`. `None` if there is none; then nothing has changed.
-    pub fn take<M: Memory>(&mut self, pages: &mut Pages<M>, bytes: usize) -> Option<Slot> {
-        let class = class_for(bytes);
+    /// Takes room for a record of `bytes`, of `class`. `None` if there is none; then nothing has changed.
+    pub fn take<M: Memory>(&mut self, pages: &mut Pages<M>, bytes: usize, class: u8) -> Option<Slot> {
         if class == RUN_CLASS {
             let count = run_pages(bytes);
             let page = pages.take(count, PageKind::Run, RUN_CLASS)?;

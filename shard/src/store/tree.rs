@@ -3,7 +3,8 @@
 //! Keys are spread evenly (hashes, tags), so a leaf is searched by interpolation between the bounds that its parents
 //! know, and only a few dozen bytes of it are read; where keys aren't even, three steps of interpolation are followed
 //! by bisection. Inner nodes are kept on the heap, loaded when first needed, written through. Entries lie in the middle
-//! of a leaf or wherever its last changes left them, so that an insertion moves the shorter side.
+//! of a leaf or wherever its last changes left them, so that an insertion moves the shorter side; see `leaf` for how a
+//! removal moves none.
 //!
 //! Equal keys are allowed, in any order among themselves; they may cross from one leaf to the next, so positions are
 //! lower bounds. Nothing recurs; every loop is bounded by the depth or by a node's entries.
@@ -17,6 +18,7 @@ use super::layout::{DEPTH_MAX, ENTRY_BYTES, NODE_ENTRIES, NODE_HEADER_BYTES, PAG
 use super::pages::{PageKind, Pages};
 use inner::{Inner, NodeCache};
 pub use leaf::LeafHeader;
+use leaf::Window;
 
 /// A key: ordered by the first word, then the second.
 pub type TreeKey = (u64, u64);
@@ -31,6 +33,9 @@ pub struct Entry {
 /// A node with fewer entries than this is merged with a sibling, if both together fill at most `MERGED_MAX`.
 const MERGE_BELOW: usize = NODE_ENTRIES / 4;
 const MERGED_MAX: usize = NODE_ENTRIES * 3 / 4;
+
+/// Dead entries of a leaf: a search may pass all of them, one by one.
+const DEAD_MAX: u16 = 64;
 
 const _: () = assert!(MERGE_BELOW > 2 && MERGED_MAX > MERGE_BELOW);
 
@@ -57,6 +62,8 @@ pub struct Position {
     key: TreeKey,
     leaf: u32,
     header: LeafHeader,
+    /// Where an entry with `key` is inserted, at `index` or before it.
+    place: u16,
     index: u16,
     /// Entries with `key` may follow in the next leaf.
     continues: bool,
@@ -67,6 +74,12 @@ pub struct Position {
 }
 
 impl Position {
+    #[inline(always)]
+    fn new(key: TreeKey, leaf: u32, header: LeafHeader, found: leaf::Found, continues: bool) -> Position {
+        let leaf::Found { place, index, entry, unique } = found;
+        Position { key, leaf, header, place: place as u16, index: index as u16, continues, unique, entry }
+    }
+
     /// The entry at the position, if it has this key.
     pub fn entry_with(&self, key: TreeKey) -> Option<Entry> {
         self.entry.filter(|entry| entry.key == key)
@@ -88,16 +101,24 @@ pub struct Tree {
     pub entries: u64,
     cache: NodeCache,
     /// The leaf of the last search, while no node was split or merged since: what concerns one key is close together.
-    last: Option<LastLeaf>,
+    last: LastLeaf,
+    /// Of the same leaf.
+    window: Window,
 }
 
 /// A leaf as its parents and its header know it.
 #[derive(Clone, Copy)]
 struct LastLeaf {
+    /// 0: none.
     page: u32,
     header: LeafHeader,
     low: TreeKey,
     high: TreeKey,
+}
+
+impl LastLeaf {
+    /// No key lies between these bounds.
+    const NONE: LastLeaf = LastLeaf { page: 0, header: LeafHeader::EMPTY, low: (0, 0), high: (0, 0) };
 }
 
 impl Tree {
@@ -105,32 +126,38 @@ impl Tree {
     pub fn create<M: Memory>(pages: &mut Pages<M>, kind: PageKind, cached_nodes_max: usize) -> Option<Tree> {
         let root = pages.take(1, kind, 0)?;
         leaf::write_header(pages, root, LeafHeader::EMPTY);
-        Some(Tree { kind, root, depth: 1, pages: 1, entries: 0, cache: NodeCache::new(cached_nodes_max), last: None })
+        Some(Tree::open(kind, root, 1, 1, 0, cached_nodes_max))
     }
 
     /// Continues with a tree whose numbers were persisted.
     pub fn open(kind: PageKind, root: u32, depth: u32, pages: u32, entries: u64, cached_nodes_max: usize) -> Tree {
-        Tree { kind, root, depth, pages, entries, cache: NodeCache::new(cached_nodes_max), last: None }
+        let cache = NodeCache::new(cached_nodes_max);
+        Tree { kind, root, depth, pages, entries, cache, last: LastLeaf::NONE, window: Window::EMPTY }
     }
 
     /// Finds the first entry whose key is at least `key`.
     pub fn find<M: Memory>(&mut self, pages: &Pages<M>, key: TreeKey) -> Position {
-        let LastLeaf { page, header, low, high } = match self.last {
-            // Entries equal to a bound may lie on both sides of it.
-            Some(last) if last.low < key && key < last.high => last,
-            _ => self.descend(pages, key),
-        };
-        let leaf::Found { index, entry, unique } = leaf::search(pages, page, header, low, high, key);
+        // Entries equal to a bound may lie on both sides of it.
+        if self.last.low < key && key < self.last.high {
+            let LastLeaf { page, header, .. } = self.last;
+            if let Some(found) = self.window.find(usize::from(header.count), key) {
+                return Position::new(key, page, header, found, false);
+            }
+        } else {
+            self.descend(pages, key);
+        }
+        let LastLeaf { page, header, low, high } = self.last;
+        let found = leaf::search(pages, page, header, (low, high), key, &mut self.window);
         let continues = high == key;
-        let position = Position { key, leaf: page, header, index: index as u16, continues, unique, entry };
-        if entry.is_none() && continues {
+        if found.entry.is_none() && continues {
+            let position = Position::new(key, page, header, found, continues);
             return self.next_leaf(pages, &position).unwrap_or(position);
         }
-        position
+        Position::new(key, page, header, found, continues)
     }
 
-    /// Finds the first leaf that may hold `key`.
-    fn descend<M: Memory>(&mut self, pages: &Pages<M>, key: TreeKey) -> LastLeaf {
+    /// Goes to the first leaf that may hold `key`.
+    fn descend<M: Memory>(&mut self, pages: &Pages<M>, key: TreeKey) {
         let (mut low, mut high) = ((0, 0), (u64::MAX, u64::MAX));
         let mut page = self.root;
         for _ in 1..self.depth {
@@ -144,18 +171,14 @@ impl Tree {
             }
             page = node.children[child];
         }
-        let last = LastLeaf { page, header: leaf::read_header(pages, page), low, high };
-        self.last = Some(last);
-        last
+        self.last = LastLeaf { page, header: leaf::read_header(pages, page), low, high };
+        self.window.clear();
     }
 
-    /// Notes a leaf's new header.
-    fn set_last_header(&mut self, page: u32, header: LeafHeader) {
-        if let Some(last) = &mut self.last
-            && last.page == page
-        {
-            last.header = header;
-        }
+    /// Forgets the leaf of the last search, as nodes change.
+    fn forget_last(&mut self) {
+        self.last = LastLeaf::NONE;
+        self.window.clear();
     }
 
     /// As `find`, but settled on an entry: the next leaf's first one if this leaf has none. For reading only.
@@ -173,10 +196,10 @@ impl Tree {
         if position.unique {
             return None;
         }
-        if position.index + 1 < position.header.count {
-            let index = position.index + 1;
-            let entry = leaf::read_entry(pages, position.leaf, position.header, usize::from(index));
-            return (entry.key == key).then_some(Position { index, entry: Some(entry), ..*position });
+        let next = leaf::read_live(pages, position.leaf, position.header, usize::from(position.index) + 1);
+        if let Some((index, entry)) = next {
+            let index = index as u16;
+            return (entry.key == key).then_some(Position { place: 0, index, entry: Some(entry), ..*position });
         }
         if position.key == key && !position.continues {
             return None;
@@ -207,10 +230,10 @@ impl Tree {
         let mut path = self.path_to(pages, position.key, position.leaf);
         let Bounded { leaf, high, .. } = self.advance(pages, &mut path)?;
         let header = leaf::read_header(pages, leaf);
-        // INVARIANT: only a leaf that is the root is ever empty, so this one has a first entry.
-        let entry = leaf::read_entry(pages, leaf, header, 0);
-        let continues = high == entry.key;
-        Some(Position { key: entry.key, leaf, header, index: 0, continues, unique: false, entry: Some(entry) })
+        let (index, entry) = leaf::read_live(pages, leaf, header, 0).expect("only a leaf that is the root is empty");
+        // A key that `find` looked for in vain in the leaf before is at most all of these, dead ones included.
+        let found = leaf::Found { place: 0, index, entry: Some(entry), unique: false };
+        Some(Position::new(entry.key, leaf, header, found, high == entry.key))
     }
 
     /// The way to a leaf that `key` leads to, or to which it does through earlier leaves with the same key.
@@ -279,32 +302,59 @@ impl Tree {
 
     /// Replaces the payload of the entry at a position; positions stay valid.
     pub fn set_payload<M: Memory>(&mut self, pages: &mut Pages<M>, position: &Position, payload: u64) {
-        leaf::write_payload(pages, position.leaf, position.header, usize::from(position.index), payload);
+        let index = usize::from(position.index);
+        leaf::write_payload(pages, position.leaf, position.header, index, payload);
+        if self.last.page == position.leaf {
+            self.window.set_payload(index, payload);
+        }
     }
 
-    /// Inserts an entry where `find` found room for its key. The pages for splits must be available.
-    pub fn insert<M: Memory>(&mut self, pages: &mut Pages<M>, position: &Position, entry: Entry) {
+    /// Inserts an entry where `find` found room for its key; with `spare`, leaves room for another one that will follow
+    /// nearby. The pages for splits must be available.
+    pub fn insert<M: Memory>(&mut self, pages: &mut Pages<M>, position: &Position, entry: Entry, spare: bool) {
         self.entries += 1;
-        let index = usize::from(position.index);
-        if usize::from(position.header.count) < NODE_ENTRIES {
-            let header = leaf::insert(pages, position.leaf, position.header, index, entry);
-            self.set_last_header(position.leaf, header);
+        let Position { leaf, mut header, .. } = *position;
+        let mut place = usize::from(position.place);
+        let near = self.last.page == leaf;
+        if !near {
+            self.forget_last();
+        }
+        if header.dead > 0 {
+            if near && let Some(header) = leaf::insert_at_dead(pages, leaf, header, place, entry, &mut self.window) {
+                self.last.header = header;
+                return;
+            }
+            if usize::from(header.count) == NODE_ENTRIES {
+                (header, place) = leaf::compact(pages, leaf, header, place, &mut self.window);
+            }
+        }
+        if usize::from(header.count) < NODE_ENTRIES {
+            let insert = if spare && self.keeps_dead() { leaf::insert_with_spare } else { leaf::insert };
+            let header = insert(pages, leaf, header, place, entry, &mut self.window);
+            if near {
+                self.last.header = header;
+            }
             return;
         }
-        self.last = None;
-        let path = self.path_to(pages, position.key, position.leaf);
+        self.forget_last();
+        let path = self.path_to(pages, position.key, leaf);
         // Keys that only grow (expiry times) leave full leaves behind them.
-        let last = index == NODE_ENTRIES && self.is_last(pages, &path);
+        let last = place == NODE_ENTRIES && self.is_last(pages, &path);
         let kept = if last { NODE_ENTRIES } else { NODE_ENTRIES / 2 };
         let right = self.take_page(pages);
-        let (left_header, right_header, first) = leaf::split(pages, position.leaf, position.header, right, kept);
+        let (left_header, right_header, first) = leaf::split(pages, leaf, header, right, kept);
         let separator = first.unwrap_or(entry.key);
-        if index > kept || last {
-            leaf::insert(pages, right, right_header, index - kept, entry);
+        if place > kept || last {
+            leaf::insert(pages, right, right_header, place - kept, entry, &mut self.window);
         } else {
-            leaf::insert(pages, position.leaf, left_header, index, entry);
+            leaf::insert(pages, leaf, left_header, place, entry, &mut self.window);
         }
         self.insert_child(pages, path, separator, right);
+    }
+
+    /// Payloads of the expiry tree are hashes, so none of them can mark an entry as dead.
+    fn keeps_dead(&self) -> bool {
+        self.kind == PageKind::Index
     }
 
     fn take_page<M: Memory>(&mut self, pages: &mut Pages<M>) -> u32 {
@@ -351,12 +401,24 @@ impl Tree {
     /// Removes `count` entries from a position on; they must be in its leaf.
     pub fn remove<M: Memory>(&mut self, pages: &mut Pages<M>, position: &Position, count: usize) {
         self.entries -= count as u64;
-        let header = leaf::remove(pages, position.leaf, position.header, usize::from(position.index), count);
-        self.set_last_header(position.leaf, header);
-        if usize::from(header.count) >= MERGE_BELOW || self.depth == 1 {
+        let Position { leaf, header, .. } = *position;
+        let index = usize::from(position.index);
+        if self.last.page != leaf {
+            self.forget_last();
+        }
+        let header = if count == 1 && self.keeps_dead() && header.dead < DEAD_MAX {
+            leaf::remove_lazily(pages, leaf, header, index, &mut self.window)
+        } else {
+            let (header, index) = leaf::compact(pages, leaf, header, index, &mut self.window);
+            leaf::remove(pages, leaf, header, index, count, &mut self.window)
+        };
+        if self.last.page == leaf {
+            self.last.header = header;
+        }
+        if header.live() >= MERGE_BELOW || self.depth == 1 {
             return;
         }
-        self.last = None;
+        self.forget_last();
         let mut path = self.path_to(pages, position.key, position.leaf);
         let (parent, at) = path.steps[path.length - 1];
         let at = usize::from(at);
@@ -371,7 +433,7 @@ impl Tree {
                 return;
             }
         }
-        if header.count == 0 {
+        if header.live() == 0 {
             self.give_back_page(pages, position.leaf);
             self.remove_child(pages, path);
         }
@@ -496,6 +558,9 @@ impl Tree {
                 }
             }
             level = below;
+        }
+        for (leaf, ..) in level {
+            leaf::check(pages, leaf)?;
         }
         Ok(nodes)
     }

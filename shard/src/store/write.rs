@@ -9,7 +9,7 @@ use super::layout::{
 };
 use super::receipts::{StoredReceipt, is_live};
 use super::record::{Pointer, RecordHeader, write_record};
-use super::slabs::Slot;
+use super::slabs::{Slot, class_for};
 use super::state::{Located, LocatedRecord, Store};
 use super::tree::Entry;
 
@@ -180,7 +180,7 @@ impl<M: Memory> Store<M> {
 
     /// The receipt of a record's last write, if it must be kept when the record changes.
     pub(super) fn live_receipt(&self, record: &LocatedRecord) -> Option<Receipt> {
-        record.header.receipt().filter(|receipt| self.keeps(receipt))
+        record.header.receipt().filter(|_| is_live(record.header.issued, self.now()))
     }
 
     fn check_receipts(&self, located: &Located, added: u32) -> Result<(), WriteError> {
@@ -238,20 +238,21 @@ impl<M: Memory> Store<M> {
             (None, None) => {
                 let payload = Pointer::Ghost { receipts: 1 }.encode();
                 let entry = Entry { key: (hash, key_tag), payload };
-                self.index.insert(&mut self.pages, &located.position, entry);
+                self.index.insert(&mut self.pages, &located.position, entry, false);
             }
         }
-        self.add_receipt(StoredReceipt { hash, key_tag, receipt });
+        self.add_receipt(StoredReceipt { hash, key_tag, receipt }, false);
         Ok(())
     }
 
-    /// Adds a displaced receipt to lists and index; who counts it is for the caller.
-    fn add_receipt(&mut self, stored: StoredReceipt) {
+    /// Adds a displaced receipt to lists and index, knowing whether another one of the key follows; who counts it is for
+    /// the caller.
+    fn add_receipt(&mut self, stored: StoredReceipt, another: bool) {
         let (page, index) = self.receipts.append(&mut self.pages, &stored);
         let key = (stored.hash, stored.tag());
         let position = self.index.find(&self.pages, key);
         let payload = Pointer::Receipt { page, index }.encode();
-        self.index.insert(&mut self.pages, &position, Entry { key, payload });
+        self.index.insert(&mut self.pages, &position, Entry { key, payload }, another);
         self.counters.receipts += 1;
     }
 
@@ -265,14 +266,16 @@ impl<M: Memory> Store<M> {
         }
         let header = new.header();
         let bytes = header.record_bytes();
-        let in_place = located.record.as_ref().filter(|record| record.slot.suits(record.header.record_bytes(), bytes));
-        let needed = if in_place.is_some() { 0 } else { self.slabs.pages_needed(bytes) };
+        let class = class_for(bytes);
+        let suits = |record: &&LocatedRecord| record.slot.suits(record.header.record_bytes(), bytes, class);
+        let in_place = located.record.as_ref().filter(suits);
+        let needed = if in_place.is_some() { 0 } else { self.slabs.pages_needed(bytes, class) };
         if !self.has_room(needed, new.privileged) {
             return Err(self.short_of_space(0));
         }
         let slot = match in_place {
             Some(record) => record.slot,
-            None => match self.slabs.take(&mut self.pages, bytes) {
+            None => match self.slabs.take(&mut self.pages, bytes, class) {
                 Some(slot) => slot,
                 None => return Err(self.short_of_space(needed)),
             },
@@ -292,12 +295,12 @@ impl<M: Memory> Store<M> {
             }
             (None, None) => {
                 let entry = Entry { key, payload: payload_of(slot, &header, 0) };
-                self.index.insert(&mut self.pages, &located.position, entry);
+                self.index.insert(&mut self.pages, &located.position, entry, false);
             }
         }
         self.count_record(&header, 1);
         if let Some(receipt) = displaced {
-            self.add_receipt(StoredReceipt { hash: key.0, key_tag: key.1, receipt });
+            self.add_receipt(StoredReceipt { hash: key.0, key_tag: key.1, receipt }, false);
         }
         if let Some(old) = &located.record
             && in_place.is_none()
@@ -333,8 +336,10 @@ impl<M: Memory> Store<M> {
                 self.index.remove(&mut self.pages, &record.position, 1);
             }
         }
+        let mut left = kept.iter().flatten().count();
         for receipt in kept.iter().flatten() {
-            self.add_receipt(StoredReceipt { hash: key.hash, key_tag: key.tag, receipt: *receipt });
+            left -= 1;
+            self.add_receipt(StoredReceipt { hash: key.hash, key_tag: key.tag, receipt: *receipt }, left > 0);
         }
         self.free_record((key.hash, key.tag), record.slot, &record.header);
     }
@@ -352,7 +357,7 @@ impl<M: Memory> Store<M> {
         if expires != 0 {
             let entry = Entry { key: (expires, key.1), payload: key.0 };
             let position = self.expiry.find(&self.pages, entry.key);
-            self.expiry.insert(&mut self.pages, &position, entry);
+            self.expiry.insert(&mut self.pages, &position, entry, false);
         }
     }
 

@@ -71,16 +71,12 @@ impl<M: Memory> Metered<M> {
         }
     }
 
-    /// Reads `count` words of 64 bits, as they lie in the memory (little-endian).
-    pub fn read_words<'a>(&self, at: u64, count: usize, buffer: &'a mut [MaybeUninit<u64>]) -> &'a [u64] {
-        let target = &mut buffer[..count];
-        self.count_call(count * 8);
-        // SAFETY: `target` is `count` words that nothing else refers to, `read_unsafe` initialises all their bytes, and
-        // any bytes make a word.
-        unsafe {
-            self.memory.read_unsafe(at, target.as_mut_ptr().cast(), count * 8);
-            std::slice::from_raw_parts(target.as_ptr().cast(), count)
-        }
+    /// Fills `words` with words of 64 bits, as they lie in the memory (little-endian).
+    pub fn read_words(&self, at: u64, words: &mut [u64]) {
+        let count = size_of_val(words);
+        self.count_call(count);
+        // SAFETY: `words` is `count` bytes that nothing else refers to, and any bytes make a word.
+        unsafe { self.memory.read_unsafe(at, words.as_mut_ptr().cast(), count) };
     }
 
     /// Budgets need no exact sums, so nothing is checked here, on every access.
@@ -96,6 +92,12 @@ impl<M: Memory> Metered<M> {
         self.read_into(at, count, &mut target.spare_capacity_mut()[..count]);
         // SAFETY: `reserve` made room, and `read_into` has initialised `count` bytes behind the old length.
         unsafe { target.set_len(length + count) };
+    }
+
+    /// Writes words of 64 bits as they lie on the heap (little-endian).
+    pub fn write_words(&self, at: u64, words: &[u64]) {
+        // SAFETY: a word is eight bytes, all of them initialised, and bytes need no alignment.
+        self.write(at, unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) });
     }
 
     /// Writes `bytes` from `at` on.

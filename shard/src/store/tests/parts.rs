@@ -35,11 +35,12 @@ fn fill_and_empty(
     let mut tree = Tree::create(&mut pages, PageKind::Index, 100).unwrap();
     let mut model = BTreeMap::new();
     for at in 0..ENTRIES {
-        let entry = Entry { key: insert(at), payload: at };
+        // No payload of the index is 0.
+        let entry = Entry { key: insert(at), payload: at + 1 };
         let position = tree.find(&pages, entry.key);
         assert!(position.entry_with(entry.key).is_none());
-        tree.insert(&mut pages, &position, entry);
-        model.insert(entry.key, at);
+        tree.insert(&mut pages, &position, entry, at % 3 == 0);
+        model.insert(entry.key, at + 1);
     }
     assert!(tree.depth >= 3);
     check_tree(&mut tree, &pages, &model);
@@ -70,13 +71,52 @@ fn tree_keeps_order_in_random_ascending_and_descending_use() {
     fill_and_empty("uneven", &mut |at| (mix(at) >> (at % 60), at), &mut random);
 }
 
+/// Few keys, often equal, so that leaves begin and end among them, and with dead entries.
+#[test]
+fn tree_keeps_equal_keys_apart_and_dead_entries_in_order() {
+    let mut pages = new_pages(64);
+    let mut tree = Tree::create(&mut pages, PageKind::Index, 3).unwrap();
+    let mut model: BTreeMap<(TreeKey, u64), ()> = BTreeMap::new();
+    let mut numbers = Numbers(11);
+    for step in 1..=120_000 {
+        // Turns between mostly growing and mostly shrinking.
+        let removes = numbers.below(10) < if step / 8_000 % 2 == 0 { 4 } else { 7 };
+        let key = (numbers.below(7), numbers.below(60));
+        let there = model.range((key, 0)..=(key, u64::MAX)).next().map(|((_, payload), ())| *payload);
+        match there {
+            Some(payload) if removes => {
+                let position = tree.equal_entry(&pages, key, |found| found == payload).unwrap();
+                tree.remove(&mut pages, &position, 1);
+                model.remove(&(key, payload));
+            }
+            _ if removes => assert!(tree.find(&pages, key).entry_with(key).is_none()),
+            _ => {
+                let position = tree.find(&pages, key);
+                assert_eq!(position.entry_with(key).is_some(), there.is_some());
+                tree.insert(&mut pages, &position, Entry { key, payload: step }, numbers.below(3) == 0);
+                model.insert((key, step), ());
+            }
+        }
+        if step % 1_009 == 0 {
+            tree.check_nodes(&pages).unwrap();
+            let mut all = Vec::new();
+            tree.each_leaf(&pages, |_, _, _, entries| {
+                all.extend(entries.iter().map(|entry| (entry.key, entry.payload)))
+            });
+            all.sort_unstable();
+            assert!(all.iter().eq(model.keys()));
+        }
+    }
+    assert!(tree.depth > 1);
+}
+
 #[test]
 fn tree_leaves_are_full_when_keys_ascend() {
     let mut pages = new_pages(64);
     let mut tree = Tree::create(&mut pages, PageKind::Expiry, 100).unwrap();
     for at in 0..17_000 {
         let position = tree.find(&pages, (at, 0));
-        tree.insert(&mut pages, &position, Entry { key: (at, 0), payload: at });
+        tree.insert(&mut pages, &position, Entry { key: (at, 0), payload: at }, false);
     }
     assert!(tree.pages <= 103, "{}", tree.pages);
 }

@@ -54,8 +54,15 @@ impl Inner {
     }
 
     /// The first child that may hold `key`: entries equal to a bound may lie on both sides of it.
+    #[inline(always)]
     pub fn child_for(&self, key: TreeKey) -> usize {
-        self.keys[1..].partition_point(|bound| *bound < key)
+        let bounds = &self.keys[1..];
+        // The first words decide nearly always, and are compared at half the cost.
+        let at = bounds.partition_point(|bound| bound.0 < key.0);
+        match bounds.get(at) {
+            Some(bound) if bound.0 == key.0 => at + bounds[at..].partition_point(|bound| *bound < key),
+            _ => at,
+        }
     }
 }
 
@@ -78,6 +85,7 @@ impl NodeCache {
     }
 
     /// The slot of a page, or the empty one where it belongs.
+    #[inline(always)]
     fn slot(&self, page: u32) -> usize {
         let mask = self.slots.len() - 1;
         // Pages are spread by the golden ratio (Fibonacci hashing, Knuth 6.4); nobody outside chooses them.
@@ -93,7 +101,7 @@ impl NodeCache {
     }
 
     /// The node at a page, loaded if need be.
-    #[inline]
+    #[inline(always)]
     pub fn node<M: Memory>(&mut self, pages: &Pages<M>, page: u32) -> &mut Inner {
         let index = match self.slots[self.slot(page)] {
             0 => self.put(page),
