@@ -21,6 +21,8 @@ const INGRESS_BYTE: u128 = 2_000;
 const STORAGE_GIB_SECOND: u128 = 127_000;
 const COMPUTE_PERCENT_SECOND: u128 = 10_000_000;
 const SECONDS_PER_DAY: u128 = 86_400;
+/// Seconds of storage that are reserved for the last byte of a full subnet; linear from 0 at the threshold.
+const RESERVATION_SECONDS_MAX: u128 = 300_000_000;
 
 impl Fees {
     fn scaled(&self, fee: u128) -> u128 {
@@ -84,6 +86,36 @@ impl Fees {
         self.storage(idle.memory_bytes.max(idle.memory_allocation_bytes), day)
             + self.storage(idle.message_bytes, day)
             + self.compute_allocation(idle.compute_allocation_percent, day)
+    }
+}
+
+/// Memory of a subnet at one moment, for what growth has to reserve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubnetMemory {
+    pub used_bytes: u64,
+    pub bytes_max: u64,
+    /// Below this nothing is reserved.
+    pub reservation_threshold_bytes: u64,
+}
+
+impl SubnetMemory {
+    pub fn available_bytes(&self) -> u64 {
+        self.bytes_max.saturating_sub(self.used_bytes)
+    }
+
+    /// Returns the cycles that growing by `bytes` reserves: storage for the time that rises linearly from the
+    /// threshold to a full subnet, summed over the bytes grown.
+    pub fn reservation(&self, bytes: u64, fees: &Fees) -> u128 {
+        let grown_to = self.used_bytes.saturating_add(bytes);
+        let span = self.bytes_max.saturating_sub(self.reservation_threshold_bytes);
+        let above = grown_to.saturating_sub(self.reservation_threshold_bytes).min(span);
+        let before = self.used_bytes.saturating_sub(self.reservation_threshold_bytes).min(span);
+        if span == 0 || above <= before {
+            return 0;
+        }
+        // Seconds at the middle of the bytes grown.
+        let seconds = (above as u128 + before as u128) * RESERVATION_SECONDS_MAX / 2 / span as u128;
+        fees.storage(above - before, seconds as u64)
     }
 }
 

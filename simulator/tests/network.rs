@@ -352,3 +352,51 @@ fn unpaid_storage_uninstalls() {
         net.0.check_invariants();
     });
 }
+
+#[test]
+fn long_installations_take_their_rounds_and_hold_the_canister_back() {
+    on_stack(|| {
+        let mut net = Net::new(1, 0, Schedule::Plain);
+        let module = |loops: u64, end: &str| {
+            let text = format!(
+                r#"(module (import "ic0" "msg_reply" (func $reply))
+                (func (export "canister_init") (local $n i64) (local.set $n (i64.const {loops}))
+                    (loop $again (local.set $n (i64.sub (local.get $n) (i64.const 1)))
+                        (br_if $again (i64.ne (local.get $n) (i64.const 0)))) {end})
+                (func (export "canister_update ask") (call $reply))
+                (func (export "canister_query old") (call $reply)))"#
+            );
+            wat::parse_str(text).expect("valid text")
+        };
+        // Nine instructions a turn: 5.4 G, three slices.
+        let (short, long) = (module(1, ""), module(600_000_000, ""));
+        let rounds_of = |net: &mut Net, id: Principal, wasm: Vec<u8>| {
+            let args = InstallCodeArgs {
+                mode: CanisterInstallMode::Reinstall,
+                canister_id: id,
+                wasm_module: wasm,
+                arg: vec![],
+                sender_canister_version: None,
+            };
+            let payload = Encode!(&args).expect("candid");
+            let message = net.submit(MANAGEMENT, EffectivePrincipal::CanisterId(id), "install_code", payload);
+            (net.rounds(message), message)
+        };
+        let id = net.install(0, short.clone());
+        let (usual, _) = rounds_of(&mut net, id, short);
+        let before = net.0.cycles(&id).expect("a canister");
+        let (slow, message) = rounds_of(&mut net, id, long);
+        assert_eq!(slow, usual + 2);
+        assert!(matches!(net.0.ingress_status(&message, None), Ok(IngressStatus::Replied(_))));
+        let paid = before - net.0.cycles(&id).expect("a canister");
+        assert!((5_400_000_000..5_500_000_000).contains(&paid), "{paid}");
+        net.0.check_invariants();
+        for _ in 0..5 {
+            net.0.tick();
+        }
+        let (slow, message) = rounds_of(&mut net, id, module(600_000_000, "unreachable"));
+        assert_eq!(slow, usual + 2);
+        assert!(matches!(net.0.ingress_status(&message, None), Ok(IngressStatus::Rejected(_))));
+        net.0.check_invariants();
+    });
+}

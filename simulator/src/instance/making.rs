@@ -19,9 +19,12 @@ impl Instance {
     /// Makes a network.
     ///
     /// # Errors
-    /// A text if the configuration has no subnet or two of a kind of which there is one.
+    /// A text if the configuration has no subnet, two of a kind of which there is one, or a time that is too late.
     pub fn new(config: NetworkConfig) -> Result<Instance, String> {
         check_kinds(&config.subnets)?;
+        if let Some(nanos) = config.initial_time_nanos.filter(|nanos| *nanos > TIME_NANOS_MAX) {
+            return Err(format!("The initial time {nanos} is beyond {TIME_NANOS_MAX}, the last that can be set."));
+        }
         let time_nanos = config.initial_time_nanos.unwrap_or(GENESIS_NANOS);
         let mut ranges_end = u64::MAX;
         let mut plans = Vec::new();

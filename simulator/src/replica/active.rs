@@ -9,11 +9,11 @@ impl SubnetState {
     /// Has rounds look at a canister until it has nothing to do.
     pub fn activate(&mut self, id: Principal) {
         let before = self.round.saturating_sub(1);
-        if self.active.insert(id) {
-            if let Some(canister) = self.canisters.get_mut(&id) {
-                // Whoever had nothing to do is not ahead of those who waited.
-                canister.last_round = canister.last_round.max(before);
-            }
+        if self.active.insert(id)
+            && let Some(canister) = self.canisters.get_mut(&id)
+        {
+            // Whoever had nothing to do is not ahead of those who waited.
+            canister.last_round = canister.last_round.max(before);
         }
     }
 
@@ -59,7 +59,7 @@ impl Canister {
         !self.queues.is_empty()
             || !self.tasks.is_empty()
             || !self.callbacks.is_empty()
-            || self.long_execution.is_some()
+            || self.is_occupied()
             || self.heap_delta_debit_bytes > 0
             || self.install_debit_instructions > 0
             || self.global_timer_nanos.is_some()

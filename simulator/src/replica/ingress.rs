@@ -67,7 +67,7 @@ impl SubnetState {
         };
         self.check_ingress_fee(&id, ingress)?;
         const INSPECT: &str = "canister_inspect_message";
-        if !code.module.exports(INSPECT) || canister.long_execution.is_some() {
+        if !code.module.exports(INSPECT) || canister.is_occupied() {
             return Ok(());
         }
         let mut system = system_for(&self.surroundings(), canister, Context::Inspect);

@@ -5,28 +5,21 @@ use candid::Principal;
 use crate::errors::{ErrorCode, RejectCode, UserError};
 use crate::limits::*;
 use crate::replica::execution::{Effects, Outcome, payload_of, status_of};
+use crate::replica::management::memory_of;
 use crate::replica::state::*;
 
 /// Storage and compute are charged when this much time has passed.
 const CHARGE_PERIOD_NANOS: u64 = 10 * 1_000_000_000;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
-/// Seconds of storage that are reserved for growth on a subnet that is nearly full.
-const RESERVATION_SECONDS_MAX: u64 = 300_000_000;
 
 impl SubnetState {
     /// Returns what executions need to know of the subnet now.
     pub fn surroundings(&self) -> Surroundings {
-        let config = &self.config;
-        let used = self.totals.memory_bytes;
-        let above = used.saturating_sub(config.reservation_threshold_bytes);
-        let span = config.memory_bytes_max.saturating_sub(config.reservation_threshold_bytes).max(1);
-        let reserved_seconds = (RESERVATION_SECONDS_MAX as u128 * above as u128 / span as u128) as u64;
         Surroundings {
-            config: config.clone(),
+            config: self.config.clone(),
             time_nanos: self.time_nanos,
-            available_bytes: config.memory_bytes_max.saturating_sub(used),
+            memory: memory_of(self),
             guaranteed_bytes_left: GUARANTEED_BYTES_PER_SUBNET.saturating_sub(self.totals.guaranteed_bytes),
-            reserve_per_mib_cycles: config.fees.storage(MIB, reserved_seconds),
             callbacks_left: CALLBACKS_PER_SUBNET.saturating_sub(self.totals.callbacks),
         }
     }
@@ -72,9 +65,9 @@ impl SubnetState {
         canister.log = CanisterLog::default();
         canister.tasks.clear();
         canister.low_memory_hook_armed = true;
-        if canister.long_execution.take().is_some() {
-            canister.account.balance += std::mem::take(&mut canister.account.held);
-        }
+        canister.long_execution = None;
+        let cancelled = canister.installation.take();
+        canister.account.balance += std::mem::take(&mut canister.account.held);
         let open: Vec<ContextId> = canister.contexts.keys().copied().collect();
         for context_id in open {
             let context = canister.contexts.get_mut(&context_id).expect("listed above");
@@ -91,6 +84,10 @@ impl SubnetState {
             }
         }
         self.apply_effects(id, effects);
+        if let Some(installation) = cancelled {
+            let (call, error) = installation.cancel();
+            self.answer_management(&call, Err(error), call.cycles);
+        }
     }
 
     /// Hands over what a canister's message left to do.
@@ -243,6 +240,7 @@ impl Canister {
             Status::Stopping { waiters } => waiters.iter().map(|waiter| waiter.call.cycles).sum(),
             _ => 0,
         };
-        self.account.total() + prepaid + available + waiting + self.queues.cycles()
+        let installing = self.installation.as_ref().map_or(0, |installation| installation.cycles());
+        self.account.total() + prepaid + available + waiting + installing + self.queues.cycles()
     }
 }

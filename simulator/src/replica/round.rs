@@ -70,6 +70,7 @@ impl SubnetState {
             _ => THREAD_INSTRUCTIONS_MAX,
         };
         let mut management_budget = MANAGEMENT_INSTRUCTIONS_MAX;
+        management_budget -= management::advance_installations(self) as i64;
         for iteration in 0..ITERATIONS_MAX {
             let managed = self.run_management(&mut management_budget);
             if iteration == 0 {
@@ -213,7 +214,7 @@ impl Canister {
     fn has_work(&self, round: u64) -> bool {
         match &self.long_execution {
             Some(long) => long.last_round < round,
-            None => !self.tasks.is_empty() || self.queues.has_input(),
+            None => self.installation.is_none() && (!self.tasks.is_empty() || self.queues.has_input()),
         }
     }
 }

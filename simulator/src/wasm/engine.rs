@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use wasmparser::WasmFeatures;
 use wasmtime::{Config, InstancePre, Linker, OptLevel};
 
+use super::charged_operators::operators;
 use super::disk_cache::DiskCache;
 use super::heap::Tracking;
 use super::ic0::{self, State};
@@ -85,7 +86,8 @@ impl Engine {
         let pre = compiled
             .and_then(|compiled| linker.instantiate_pre(&compiled))
             .map_err(|error| invalid(format!("Canister's Wasm module is not valid: {error:#}")))?;
-        let module = Module { hash, wasm_bytes: wasm.len() as u64, facts, pre };
+        let charged_operators = operators(wasm).map_err(|error| invalid(error.to_string()))?;
+        let module = Module { hash, wasm_bytes: wasm.len() as u64, charged_operators, facts, pre };
         let module = Arc::new(module);
         self.remember(module.clone());
         Ok((module, true))
@@ -147,6 +149,7 @@ pub struct CustomSection {
 pub struct Module {
     hash: [u8; 32],
     wasm_bytes: u64,
+    charged_operators: u64,
     pub(super) facts: Facts,
     pub(super) pre: InstancePre<State>,
 }
@@ -157,9 +160,9 @@ impl Module {
         self.hash
     }
 
-    /// Counts Wasm operators, each of which costs 6,000 instructions at install.
+    /// Counts the operators of the instrumented code, each of which costs 6,000 instructions at install.
     pub fn operators(&self) -> u64 {
-        self.facts.operators
+        self.charged_operators
     }
 
     pub fn is_wasm64(&self) -> bool {

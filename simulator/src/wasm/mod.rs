@@ -4,6 +4,7 @@
 //! (`heap`, `stable`), and [`Runtime::execute`] runs an entry against a [`system::System`], which `ic0` reads and
 //! changes.
 
+mod charged_operators;
 mod costs;
 mod disk_cache;
 pub mod engine;

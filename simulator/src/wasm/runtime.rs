@@ -118,10 +118,10 @@ impl Runtime {
         if result.is_ok() && left < 0 {
             result = Err(out_of_instructions(max));
         }
-        if let (Ok(()), Some(limit)) = (&result, limit) {
-            if heap_bytes > limit {
-                result = Err(over_memory_limit(limit, heap_bytes));
-            }
+        if let (Ok(()), Some(limit)) = (&result, limit)
+            && heap_bytes > limit
+        {
+            result = Err(over_memory_limit(limit, heap_bytes));
         }
         let mut instructions = (max as i64).saturating_sub(left).clamp(0, max as i64) as u64;
         if charge_dirty_pages {
@@ -212,7 +212,7 @@ impl Runtime {
             None => pages == 0,
         };
         let fits = is_size_allowed
-            && image.bytes.len() as u64 % WASM_PAGE_BYTES == 0
+            && (image.bytes.len() as u64).is_multiple_of(WASM_PAGE_BYTES)
             && kinds(&image.globals) == kinds(&self.globals);
         let unfit = || Trap {
             code: ErrorCode::CanisterContractViolation,

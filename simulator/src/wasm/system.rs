@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use candid::Principal;
 
-use crate::cycles::{Fees, IdleBurn};
+use crate::cycles::{Fees, IdleBurn, SubnetMemory};
 
 /// The contexts of the interface specification; ic0 functions are allowed by context (`ic-facts.md` section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,14 +85,12 @@ pub struct Account {
 /// Memory rules of a message.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryRules {
-    /// Bytes that the subnet still has for all canisters.
-    pub subnet_available_bytes: u64,
+    /// What the subnet has for all canisters; its use follows growth during the message.
+    pub subnet: SubnetMemory,
     /// Setting `wasm_memory_limit` where it is enforced at the end of this kind of message, else None.
     pub wasm_memory_limit_bytes: Option<u64>,
     /// Growth up to the memory allocation is already paid; beyond it nothing grows. 0: no allocation.
     pub memory_allocation_bytes: u64,
-    /// Cycles to reserve per byte grown (above the subnet's reservation threshold), else 0. Scaled by 2^20.
-    pub reserve_per_mib_cycles: u128,
     /// Stable pages dirtied (and accessed) per message at most, in bytes.
     pub stable_bytes_per_message_max: u64,
     /// Heap pages dirtied are charged to this kind of message.

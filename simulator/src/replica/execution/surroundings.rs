@@ -115,10 +115,9 @@ fn memory_rules(surroundings: &Surroundings, settings: &Settings, context: Conte
         _ => (QUERY_STABLE_BYTES_MAX, false),
     };
     MemoryRules {
-        subnet_available_bytes: surroundings.available_bytes,
+        subnet: surroundings.memory,
         wasm_memory_limit_bytes: limited.then_some(settings.wasm_memory_limit_bytes),
         memory_allocation_bytes: settings.memory_allocation_bytes,
-        reserve_per_mib_cycles: surroundings.reserve_per_mib_cycles,
         stable_bytes_per_message_max,
         charge_dirty_pages,
     }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::errors::Refusal;
 use super::install::{self, Deployment};
-use super::memory::{Growth, SubnetMemory};
+use super::memory::{Growth, memory_of};
 use super::{Step, payload};
 use crate::limits::MIB;
 use crate::replica::state::{Canister, ChunkStore, ManagementCall, SubnetConfig, SubnetState};
@@ -34,7 +34,7 @@ pub(super) fn upload_chunk(subnet: &mut SubnetState, call: &ManagementCall) -> R
         let refusal = Refusal::OutOfCycles { canister: canister.id, missing };
         return Err(Refusal::ChunkStore(format!("Error charging for 'upload_chunk': {refusal}")));
     }
-    let growth = Growth::check(&SubnetMemory::of(subnet), &subnet.config, canister, bytes)
+    let growth = Growth::check(&memory_of(subnet), &subnet.config, canister, bytes)
         .map_err(|refusal| Refusal::ChunkStore(refusal.to_string()))?;
     let canister = super::canister_mut(subnet, args.canister_id)?;
     canister.account.charge(fee);

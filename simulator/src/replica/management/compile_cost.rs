@@ -1,105 +1,14 @@
-//! What compiling a module costs: so much per operator, counted after the platform has instrumented the code.
-//!
-//! The platform's instrumentation adds to each block that costs something its charge, to each function and loop a
-//! check of the counter, and to each module support code for stable and bulk memory. A module of 655 operators was
-//! charged for 2,130 on a real server (`ic-facts.md` 9; conformance case `management.whole_shard`).
+//! What compiling a module costs: so much per operator of the instrumented code.
 
-use wasmparser::{BinaryReaderError, OperatorsReader, Parser, Payload};
+use crate::wasm::Module;
 
 /// Instructions per operator of a module that the subnet sees for the first time.
 const INSTRUCTIONS_PER_OPERATOR: u64 = 6_000;
 /// By what that is divided if the subnet has compiled the module before.
 const COMPILED_BEFORE_DISCOUNT: u64 = 100;
-/// Read the counter, load the cost, subtract, write the counter.
-const CHARGE_OPERATORS: u64 = 4;
-/// Read the counter, compare it with 0, stop if it is below.
-const CHECK_OPERATORS: u64 = 6;
-/// The initial value of a global, and its end.
-const GLOBAL_OPERATORS: u64 = 2;
-/// Support code: what is left of the recorded number after everything else is counted.
-const SUPPORT_OPERATORS: u64 = 339;
 
-/// Returns the instructions that compiling a valid module is charged.
-pub fn compile_instructions(wasm: &[u8], compiled_before: bool) -> u64 {
-    // Compiling has parsed the module already; a part that can't be read would count nothing.
-    let instructions = operators(wasm).unwrap_or_default() * INSTRUCTIONS_PER_OPERATOR;
+/// Returns the instructions that compiling a module is charged.
+pub fn compile_instructions(module: &Module, compiled_before: bool) -> u64 {
+    let instructions = module.operators() * INSTRUCTIONS_PER_OPERATOR;
     if compiled_before { instructions / COMPILED_BEFORE_DISCOUNT } else { instructions }
-}
-
-fn operators(wasm: &[u8]) -> Result<u64, BinaryReaderError> {
-    let mut count = SUPPORT_OPERATORS;
-    for payload in Parser::new(0).parse_all(wasm) {
-        match payload? {
-            Payload::GlobalSection(globals) => count += GLOBAL_OPERATORS * u64::from(globals.count()),
-            Payload::CodeSectionEntry(body) => count += body_operators(body.get_operators_reader()?)?,
-            _ => {}
-        }
-    }
-    Ok(count)
-}
-
-fn body_operators(mut reader: OperatorsReader) -> Result<u64, BinaryReaderError> {
-    use wasmparser::Operator::*;
-    // Entering a function costs something, so that its first block is always charged.
-    let (mut count, mut costs) = (CHECK_OPERATORS, true);
-    while !reader.eof() {
-        let operator = reader.read()?;
-        count += 1;
-        costs |= !matches!(operator, Block { .. } | Loop { .. } | Else | End);
-        let ends_block = matches!(
-            operator,
-            Loop { .. }
-                | If { .. }
-                | Else
-                | End
-                | Br { .. }
-                | BrIf { .. }
-                | BrTable { .. }
-                | Return
-                | Unreachable
-                | ReturnCall { .. }
-                | ReturnCallIndirect { .. }
-        );
-        if ends_block {
-            count += if costs { CHARGE_OPERATORS } else { 0 };
-            costs = false;
-        }
-        if matches!(operator, Loop { .. }) {
-            count += CHECK_OPERATORS;
-        }
-    }
-    Ok(count)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn count(source: &str) -> u64 {
-        operators(&wat::parse_str(source).expect("wat")).expect("readable") - SUPPORT_OPERATORS
-    }
-
-    #[test]
-    fn a_function_is_charged_and_checked_at_its_entry() {
-        assert_eq!(count("(module)"), 0);
-        assert_eq!(count("(module (func))"), 1 + CHARGE_OPERATORS + CHECK_OPERATORS);
-        assert_eq!(count("(module (global i32 (i32.const 0)))"), GLOBAL_OPERATORS);
-    }
-
-    #[test]
-    fn only_blocks_that_cost_something_are_charged() {
-        // loop, end, end; the loop's own block is empty.
-        assert_eq!(count("(module (func (loop)))"), 3 + CHARGE_OPERATORS + 2 * CHECK_OPERATORS);
-        // loop, const, drop, end, end.
-        assert_eq!(
-            count("(module (func (loop (drop (i32.const 0)))))"),
-            5 + 2 * CHARGE_OPERATORS + 2 * CHECK_OPERATORS
-        );
-    }
-
-    #[test]
-    fn a_module_compiled_before_costs_a_hundredth() {
-        let wasm = wat::parse_str("(module (func))").expect("wat");
-        assert_eq!(compile_instructions(&wasm, false), 100 * compile_instructions(&wasm, true));
-    }
 }

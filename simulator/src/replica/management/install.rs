@@ -14,9 +14,10 @@ use super::compile_cost::compile_instructions;
 use super::errors::Refusal;
 use super::gzip::unpacked;
 use super::info::{self, origin};
-use super::memory::SubnetMemory;
+use super::memory::memory_of;
 use super::{Step, payload};
-use crate::errors::ErrorCode;
+use crate::cycles::SubnetMemory;
+use crate::errors::{ErrorCode, UserError};
 use crate::limits::{OS_PAGE_BYTES, WASM_PAGE_BYTES};
 use crate::replica::execution::system_for;
 use crate::replica::state::{Canister, CanisterLog, Code, ManagementCall, SubnetState, Surroundings};
@@ -64,12 +65,11 @@ pub(super) fn install_code(subnet: &mut SubnetState, call: &ManagementCall) -> R
 pub(super) fn deploy(subnet: &mut SubnetState, call: &ManagementCall, deployment: Deployment) -> Result<Step, Refusal> {
     let id = deployment.target;
     let config = subnet.config.clone();
-    let now_nanos = subnet.time_nanos;
     let canister = super::controlled(subnet, id, call.caller)?;
     if deployment.mode == CanisterInstallMode::Install && canister.code.is_some() {
         return Err(Refusal::NotEmpty(id));
     }
-    if canister.long_execution.is_some() {
+    if canister.is_occupied() {
         return Ok(Step::NextRound);
     }
     if canister.install_debit_instructions > 0 {
@@ -86,7 +86,7 @@ pub(super) fn deploy(subnet: &mut SubnetState, call: &ManagementCall, deployment
     }
 
     let surroundings = subnet.surroundings();
-    let memory = SubnetMemory::of(subnet);
+    let memory = memory_of(subnet);
     let mut compiled = std::mem::take(&mut subnet.compiled);
     let canister = super::canister_mut(subnet, id).expect("found above");
     canister.account.balance -= prepaid;
@@ -94,6 +94,7 @@ pub(super) fn deploy(subnet: &mut SubnetState, call: &ManagementCall, deployment
         surroundings: &surroundings,
         caller: call.caller,
         used: deployment.assembled_bytes,
+        sliced: 0,
         instructions_max,
         printed: Vec::new(),
         dirtied_bytes: 0,
@@ -101,13 +102,95 @@ pub(super) fn deploy(subnet: &mut SubnetState, call: &ManagementCall, deployment
     };
     let outcome =
         run.all(canister, &deployment, &mut compiled).and_then(|new| fits(&memory, canister, &new).map(|()| new));
-    let (used, wasm64, printed, dirtied_bytes) = (run.used, run.wasm64, run.printed, run.dirtied_bytes);
+    let rounds = run.sliced.div_ceil(config.limits.slice).max(1);
+    let installation = Installation {
+        call: call.clone(),
+        mode: deployment.mode,
+        sender_version: deployment.sender_version,
+        outcome,
+        prepaid,
+        used: run.used,
+        wasm64: run.wasm64,
+        printed: run.printed,
+        dirtied_bytes: run.dirtied_bytes,
+        rounds_left: rounds - 1,
+    };
+    if let Some(code) = &mut canister.code {
+        // The new code has its own copy of what the old one did before the upgrade.
+        code.runtime.rollback();
+    }
+    canister.account.held += prepaid;
+    let step = if rounds > 1 {
+        canister.installation = Some(Box::new(installation));
+        Step::Later
+    } else {
+        finish(subnet, id, installation)
+    };
+    subnet.compiled = compiled;
+    Ok(step)
+}
 
-    let fee = config.fees.execution(used, wasm64);
+/// An installation that has run. What it did shows after as many rounds as its instructions take.
+pub struct Installation {
+    call: ManagementCall,
+    mode: CanisterInstallMode,
+    sender_version: Option<u64>,
+    outcome: Result<New, Refusal>,
+    prepaid: u128,
+    used: u64,
+    wasm64: bool,
+    printed: Vec<Vec<u8>>,
+    dirtied_bytes: u64,
+    rounds_left: u64,
+}
+
+impl Installation {
+    /// Cycles attached to the call.
+    pub fn cycles(&self) -> u128 {
+        self.call.cycles
+    }
+
+    /// Ends it without effect: the canister was emptied meanwhile. Returns the call and its answer.
+    pub fn cancel(self) -> (ManagementCall, UserError) {
+        let text = "Canister has been uninstalled.";
+        (self.call, UserError::new(ErrorCode::CanisterRejectedMessage, text))
+    }
+}
+
+/// Advances the installations of several rounds by one. Returns the instructions that this took.
+pub fn advance(subnet: &mut SubnetState) -> u64 {
+    let mut instructions = 0;
+    for id in subnet.active_ids() {
+        let Some(canister) = subnet.canisters.get_mut(&id) else { continue };
+        let Some(mut installation) = canister.installation.take() else { continue };
+        installation.rounds_left -= 1;
+        instructions += subnet.config.limits.slice;
+        if installation.rounds_left > 0 {
+            canister.installation = Some(installation);
+            continue;
+        }
+        let call = installation.call.clone();
+        let result = match finish(subnet, id, *installation) {
+            Step::Failed { refusal, .. } => Err(refusal.into()),
+            _ => Ok(payload::NOTHING.to_vec()),
+        };
+        subnet.answer_management(&call, result, call.cycles);
+    }
+    instructions
+}
+
+/// Keeps or drops what an installation made; it is paid either way.
+fn finish(subnet: &mut SubnetState, id: Principal, installation: Installation) -> Step {
+    let Installation { call, mode, sender_version, outcome, prepaid, used, wasm64, printed, dirtied_bytes, .. } =
+        installation;
+    let fee = subnet.config.fees.execution(used, wasm64);
+    let now_nanos = subnet.time_nanos;
+    subnet.touch(id);
+    let canister = subnet.canisters.get_mut(&id).expect("a canister is not removed during its installation");
     let log_bytes_max = canister.settings.log_memory_limit_bytes;
     let step = match outcome {
         Ok(new) => {
-            let (mode, clears_log) = match deployment.mode {
+            let (mode, clears_log) = match mode {
                 CanisterInstallMode::Install => (CodeDeploymentMode::Install, true),
                 CanisterInstallMode::Reinstall => (CodeDeploymentMode::Reinstall, true),
                 CanisterInstallMode::Upgrade(_) => (CodeDeploymentMode::Upgrade, false),
@@ -122,30 +205,28 @@ pub(super) fn deploy(subnet: &mut SubnetState, call: &ManagementCall, deployment
             canister.version += 1;
             canister.heap_delta_debit_bytes += dirtied_bytes;
             let details = ChangeDetails::CodeDeployment(CodeDeploymentRecord { mode, module_hash });
-            info::record(canister, now_nanos, origin(call, deployment.sender_version), details);
+            info::record(canister, now_nanos, origin(&call, sender_version), details);
             Step::nothing().costing(used)
         }
-        Err(refusal) => {
-            if let Some(code) = &mut canister.code {
-                code.runtime.rollback();
-            }
-            Step::Failed { refusal, instructions: used }
-        }
+        Err(refusal) => Step::Failed { refusal, instructions: used },
     };
     for line in printed {
         canister.log.append(now_nanos, line, log_bytes_max);
     }
+    canister.account.held -= prepaid;
     canister.account.balance += prepaid;
     canister.account.charge(fee);
     canister.install_debit_instructions += used;
-    subnet.compiled = compiled;
-    Ok(step)
+    step
 }
 
 /// What an installation made, not yet part of the canister.
 struct New {
     code: Code,
     system: System,
+    /// When it began.
+    balance_before: u128,
+    reserved_before: u128,
 }
 
 impl New {
@@ -160,10 +241,11 @@ impl New {
             canister.certified_data = data;
         }
         canister.global_timer_nanos = self.system.global_timer_nanos.filter(|nanos| *nanos > 0);
-        let account = &self.system.account;
-        canister.account.balance = account.balance;
-        canister.account.reserved = account.reserved;
-        canister.account.consumed += account.burned;
+        // Both may have changed since it began, so only differences count.
+        let (account, new) = (&mut canister.account, &self.system.account);
+        account.balance = (account.balance + new.balance).saturating_sub(self.balance_before);
+        account.reserved = (account.reserved + new.reserved).saturating_sub(self.reserved_before);
+        account.consumed += new.burned;
         canister.low_memory_hook_armed = true;
         canister.watch_low_memory();
     }
@@ -174,6 +256,8 @@ struct Run<'a> {
     surroundings: &'a Surroundings,
     caller: Principal,
     used: u64,
+    /// The part of `used` that code ran; it is cut into slices, compiling isn't.
+    sliced: u64,
     instructions_max: u64,
     printed: Vec<Vec<u8>>,
     dirtied_bytes: u64,
@@ -190,6 +274,7 @@ impl Run<'_> {
         let id = canister.id;
         let failed = |trap: Trap| Refusal::Code { canister: id, trap };
         let mut system = self.system(canister);
+        let (balance_before, reserved_before) = (system.account.balance, system.account.reserved);
         let mut stable = StableMemory::new();
         let mut heap = None;
         if let CanisterInstallMode::Upgrade(flags) = deployment.mode {
@@ -210,7 +295,7 @@ impl Run<'_> {
         check_persistence(&module, deployment.mode)?;
         self.wasm64 = module.is_wasm64();
         let compiled_before = !compiled.insert(module.hash());
-        self.spend(compile_instructions(&wasm, compiled_before)).map_err(failed)?;
+        self.spend(compile_instructions(&module, compiled_before)).map_err(failed)?;
 
         // What belonged to the old code ends here; certified data and log outlive an upgrade, the timer doesn't.
         system.global_timer_nanos = None;
@@ -242,7 +327,8 @@ impl Run<'_> {
             system = self.execute(&mut runtime, &Entry::Export(hook.to_string()), system).map_err(failed)?;
         }
         let module_hash = Sha256::digest(deployment.wasm.as_slice()).into();
-        Ok(New { code: Code { module, runtime, wasm: deployment.wasm.clone(), module_hash }, system })
+        let code = Code { module, runtime, wasm: deployment.wasm.clone(), module_hash };
+        Ok(New { code, system, balance_before, reserved_before })
     }
 
     fn system(&self, canister: &Canister) -> System {
@@ -256,6 +342,7 @@ impl Run<'_> {
         system.instructions_max = self.instructions_max.saturating_sub(self.used);
         let (mut system, executed) = runtime.execute(entry, system);
         self.used += executed.instructions;
+        self.sliced += executed.instructions;
         self.dirtied_bytes += (executed.heap_pages_dirtied + executed.stable_pages_dirtied) * OS_PAGE_BYTES;
         self.printed.append(&mut system.printed);
         if let Err(trap) = executed.result {

@@ -57,6 +57,9 @@ pub(super) fn uninstall_code(subnet: &mut SubnetState, call: &ManagementCall) ->
     if !subnet.config.admins.contains(&call.caller) {
         super::controlled(subnet, id, call.caller)?;
     }
+    if super::canister(subnet, id)?.installation.is_some() {
+        return Ok(Step::NextRound);
+    }
     uninstall(subnet, id, call, args.sender_canister_version)?;
     Ok(Step::nothing())
 }

@@ -1,47 +1,15 @@
 //! Memory of a subnet: what is left for canisters, and the cycles that growth has to reserve.
 
+use crate::cycles::SubnetMemory;
 use crate::replica::management::errors::Refusal;
 use crate::replica::state::{Canister, SubnetConfig, SubnetState};
 
-/// Seconds of storage that are reserved for the last byte of a full subnet; linear from 0 at the threshold.
-const RESERVATION_SECONDS_MAX: u128 = 300_000_000;
-
-/// Memory of a subnet at one moment, by value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubnetMemory {
-    pub used_bytes: u64,
-    pub bytes_max: u64,
-    pub reservation_threshold_bytes: u64,
-}
-
-impl SubnetMemory {
-    /// Takes what canisters use or have allocated, as last counted.
-    pub fn of(subnet: &SubnetState) -> Self {
-        Self {
-            used_bytes: subnet.totals.memory_bytes,
-            bytes_max: subnet.config.memory_bytes_max,
-            reservation_threshold_bytes: subnet.config.reservation_threshold_bytes,
-        }
-    }
-
-    pub fn available_bytes(&self) -> u64 {
-        self.bytes_max.saturating_sub(self.used_bytes)
-    }
-
-    /// Returns the cycles that growing by `bytes` reserves: storage for the time that rises linearly from the
-    /// threshold to a full subnet, summed over the bytes grown.
-    pub fn reservation(&self, bytes: u64, config: &SubnetConfig) -> u128 {
-        let grown_to = self.used_bytes.saturating_add(bytes);
-        let span = self.bytes_max.saturating_sub(self.reservation_threshold_bytes);
-        let above = grown_to.saturating_sub(self.reservation_threshold_bytes).min(span);
-        let before = self.used_bytes.saturating_sub(self.reservation_threshold_bytes).min(span);
-        if span == 0 || above <= before {
-            return 0;
-        }
-        let grown = above - before;
-        // Seconds at the middle of the bytes grown.
-        let seconds = (above as u128 + before as u128) * RESERVATION_SECONDS_MAX / 2 / span as u128;
-        config.fees.storage(grown, seconds as u64)
+/// Takes what canisters use or have allocated, as last counted.
+pub fn memory_of(subnet: &SubnetState) -> SubnetMemory {
+    SubnetMemory {
+        used_bytes: subnet.totals.memory_bytes,
+        bytes_max: subnet.config.memory_bytes_max,
+        reservation_threshold_bytes: subnet.config.reservation_threshold_bytes,
     }
 }
 
@@ -80,7 +48,7 @@ impl Growth {
                 available_bytes: memory.available_bytes(),
             });
         }
-        let reserved_cycles = memory.reservation(bytes, config);
+        let reserved_cycles = memory.reservation(bytes, &config.fees);
         let account = &canister.account;
         let limit = canister.settings.reserved_cycles_limit;
         if reserved_cycles > 0 && account.reserved + reserved_cycles > limit {

@@ -32,8 +32,9 @@ mod status;
 mod tests;
 
 pub use errors::Refusal;
+pub use install::{Installation, advance as advance_installations};
 pub use lifecycle::settle_stopping;
-pub use memory::SubnetMemory;
+pub use memory::memory_of;
 pub use methods::Destination;
 
 use methods::{Canisters, Ingress, Method};

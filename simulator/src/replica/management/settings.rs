@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::errors::Refusal;
 use super::info::{self, origin};
-use super::memory::{Growth, SubnetMemory};
+use super::memory::{Growth, memory_of};
 use super::{Step, payload};
 use crate::limits::MIB;
 use crate::replica::state::{Canister, ManagementCall, Settings, SubnetState, Visibility};
@@ -158,7 +158,7 @@ pub fn check(subnet: &SubnetState, canister: &Canister, changes: &Changes) -> Re
     if changes.memory_allocation_bytes.is_some_and(|given| given > 0 && given < used_bytes) {
         return Err(Refusal::AllocationBelowUse { given_bytes: memory_bytes, needed_bytes: used_bytes });
     }
-    let memory = SubnetMemory::of(subnet);
+    let memory = memory_of(subnet);
     let old_bytes = settings.memory_allocation_bytes.max(used_bytes);
     let new_bytes = memory_bytes.max(used_bytes);
     let is_new = !subnet.canisters.contains_key(&canister.id);
@@ -198,7 +198,7 @@ pub fn check(subnet: &SubnetState, canister: &Canister, changes: &Changes) -> Re
         }
     }
 
-    let reserved_cycles = memory.reservation(new_bytes.saturating_sub(old_bytes), config);
+    let reserved_cycles = memory.reservation(new_bytes.saturating_sub(old_bytes), &config.fees);
     let limit = changes.reserved_cycles_limit.unwrap_or(settings.reserved_cycles_limit);
     if account.reserved > limit {
         return Err(Refusal::ReservedLimitTooLow { limit, reserved: account.reserved });

@@ -13,7 +13,7 @@ use super::errors::Refusal;
 use super::gzip::unpacked;
 use super::info::{self, origin};
 use super::lifecycle;
-use super::memory::{Growth, SubnetMemory};
+use super::memory::{Growth, memory_of};
 use super::settings::visible;
 use super::{Step, payload};
 use crate::limits::WASM_PAGE_BYTES;
@@ -32,7 +32,7 @@ const OVERHEAD_BYTES: u64 = 1_024;
 pub(super) fn take(subnet: &mut SubnetState, call: &ManagementCall) -> Result<Step, Refusal> {
     let args: TakeCanisterSnapshotArgs = payload::decode(&call.payload)?;
     let canister = super::controlled_or_self(subnet, args.canister_id, call.caller)?;
-    if canister.long_execution.is_some() {
+    if canister.is_occupied() {
         return Ok(Step::NextRound);
     }
     check_heap_delta(canister)?;
@@ -83,7 +83,7 @@ pub(super) fn load(subnet: &mut SubnetState, call: &ManagementCall) -> Result<St
     let args: LoadCanisterSnapshotArgs = payload::decode(&call.payload)?;
     let id = super::controlled_or_self(subnet, args.canister_id, call.caller)?.id;
     let canister = super::canister(subnet, id)?;
-    if canister.long_execution.is_some() {
+    if canister.is_occupied() {
         return Ok(Step::NextRound);
     }
     check_heap_delta(canister)?;
@@ -97,7 +97,7 @@ pub(super) fn load(subnet: &mut SubnetState, call: &ManagementCall) -> Result<St
     runtime.restore_heap(&snapshot.heap).map_err(failed)?;
 
     let compiled_before = subnet.compiled.contains(&module.hash());
-    let instructions = BASE_INSTRUCTIONS + snapshot.bytes + compile_instructions(&wasm, compiled_before);
+    let instructions = BASE_INSTRUCTIONS + snapshot.bytes + compile_instructions(&module, compiled_before);
     let stable_bytes = snapshot.stable.size_pages() * WASM_PAGE_BYTES;
     let new_bytes = runtime.heap_bytes()
         + stable_bytes
@@ -202,7 +202,7 @@ pub(super) fn pay(subnet: &SubnetState, canister: &Canister, instructions: u64, 
     if missing > 0 {
         return Err(Refusal::SnapshotOutOfCycles { canister: canister.id, missing });
     }
-    Growth::check(&SubnetMemory::of(subnet), &subnet.config, canister, bytes)
+    Growth::check(&memory_of(subnet), &subnet.config, canister, bytes)
 }
 
 /// Makes the id of a canister's next snapshot: a number, then the canister's id.

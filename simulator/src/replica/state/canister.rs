@@ -144,6 +144,8 @@ pub struct Canister {
     pub tasks: VecDeque<Task>,
     /// A message whose execution takes more rounds.
     pub long_execution: Option<Box<LongExecution>>,
+    /// An installation whose execution takes more rounds; the canister does nothing else meanwhile.
+    pub installation: Option<Box<crate::replica::management::Installation>>,
     /// Time up to which storage and compute are paid.
     pub charged_until_nanos: u64,
     /// Last round in which the canister had its turn; those who waited longest come first.
@@ -203,6 +205,7 @@ impl Canister {
             low_memory_hook_armed: true,
             tasks: VecDeque::new(),
             long_execution: None,
+            installation: None,
             charged_until_nanos: now_nanos,
             last_round: 0,
             counted: Totals::default(),
@@ -263,8 +266,13 @@ impl Canister {
         }
     }
 
+    /// In the midst of a message or an installation that takes several rounds.
+    pub fn is_occupied(&self) -> bool {
+        self.long_execution.is_some() || self.installation.is_some()
+    }
+
     /// No open call in either direction and nothing queued to or from it.
     pub fn is_quiet(&self) -> bool {
-        self.contexts.is_empty() && self.callbacks.is_empty() && self.long_execution.is_none()
+        self.contexts.is_empty() && self.callbacks.is_empty() && !self.is_occupied()
     }
 }

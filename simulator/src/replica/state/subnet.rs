@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candid::Principal;
 
 use crate::chance::Chance;
-use crate::cycles::Fees;
+use crate::cycles::{Fees, SubnetMemory};
 use crate::event_log::Event;
 use crate::limits::*;
 use crate::replica::certification::{CertifiedTree, Delegation, Signer};
@@ -190,10 +190,8 @@ pub struct IngressRecord {
 pub struct Surroundings {
     pub config: Arc<SubnetConfig>,
     pub time_nanos: u64,
-    pub available_bytes: u64,
+    pub memory: SubnetMemory,
     pub guaranteed_bytes_left: u64,
-    /// Cycles to reserve per MiB grown; 0 below the threshold.
-    pub reserve_per_mib_cycles: u128,
     pub callbacks_left: usize,
 }
 

@@ -2,11 +2,7 @@
 
 use super::{Failure, cycles};
 use crate::errors::ErrorCode;
-use crate::limits::MIB;
 use crate::wasm::system::{Context, System};
-
-/// Bytes to which `MemoryRules::reserve_per_mib_cycles` refers.
-const RESERVATION_BYTES: u128 = MIB as u128;
 
 /// Takes `bytes` of memory: from the subnet or the canister's allocation, with the cycles that must be reserved and
 /// those that must stay above the freezing threshold. Nothing changes if it fails.
@@ -20,13 +16,13 @@ pub fn take(system: &mut System, bytes: u64) -> Result<(), Refusal> {
         if used > rules.memory_allocation_bytes {
             return Err(Refusal::NoMemory);
         }
-    } else if bytes > rules.subnet_available_bytes {
+    } else if bytes > rules.subnet.available_bytes() {
         return Err(Refusal::NoMemory);
     }
     let mut account = system.account.clone();
     account.idle.memory_bytes = used;
     if changes_state(system.context) && rules.memory_allocation_bytes == 0 {
-        let reserve = u128::from(bytes) * rules.reserve_per_mib_cycles / RESERVATION_BYTES;
+        let reserve = rules.subnet.reservation(bytes, &system.fees);
         if account.reserved.saturating_add(reserve) > account.reserved_limit && reserve > 0 {
             return Err(Refusal::Trap(Failure::new(
                 ErrorCode::ReservedCyclesLimitExceededInMemoryGrow,
@@ -51,7 +47,7 @@ pub fn take(system: &mut System, bytes: u64) -> Result<(), Refusal> {
         }
     }
     system.account = account;
-    system.memory.subnet_available_bytes = system.memory.subnet_available_bytes.saturating_sub(bytes);
+    system.memory.subnet.used_bytes = system.memory.subnet.used_bytes.saturating_add(bytes);
     Ok(())
 }
 

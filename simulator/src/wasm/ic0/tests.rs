@@ -187,7 +187,7 @@ fn stable_memory_grows_within_its_rules() {
         assert_eq!(grow(500 * 1024 * 16 + 1, |_| {}), Ok(u64::MAX));
         assert_eq!(grow(1 << 40, |_| {}), Ok(u64::MAX));
         assert_eq!(grow(1_600, |s| s.memory.memory_allocation_bytes = 64 << 20), Ok(u64::MAX));
-        assert_eq!(grow(1_600, |s| s.memory.subnet_available_bytes = 1), Ok(u64::MAX));
+        assert_eq!(grow(1_600, |s| s.memory.subnet.bytes_max = 1), Ok(u64::MAX));
         assert_eq!(grow(1_600, |s| s.account.balance = 1_000_000), Err(ErrorCode::InsufficientCyclesInMemoryGrow));
         assert_eq!(grow(1, |s| s.faults.fail_stable_grow = true), Ok(u64::MAX));
         assert_eq!(grow(1, |s| s.faults.trap_stable_grow = true), Err(ErrorCode::InsufficientCyclesInMemoryGrow));

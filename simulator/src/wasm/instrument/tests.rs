@@ -234,7 +234,7 @@ fn the_first_reading_does_not_depend_on_the_argument() {
 fn calls_cost_what_was_recorded() {
     on_stack(|| {
         let mut canister = Canister::machine(Engine::shared());
-        let new = || p("call").blob(&canister_id().as_slice()[..]).then("'update ' '");
+        let new = || p("call").blob(canister_id().as_slice()).then("'update ' '");
         let mut between = |middle: P, before: P| {
             let mut program = before.then("perf #0 set #1");
             program.0.extend(middle.0);

@@ -22,7 +22,7 @@ fn a_trap_restores_heap_globals_and_stable_memory() {
             assert_eq!(canister.query(&p(LOOK)), before);
             assert_eq!(before[2..], [1, 17]);
             assert_eq!(canister.runtime.state_hash(), hash);
-            assert_eq!(canister.update(&set(3).then("unreachable")).1.heap_pages_dirtied > 0, true);
+            assert!(canister.update(&set(3).then("unreachable")).1.heap_pages_dirtied > 0);
             assert_eq!(canister.query(&p(LOOK)), before);
             assert_eq!(canister.runtime.state_hash(), hash);
         }
@@ -140,25 +140,26 @@ fn heaps_grow_within_their_rules() {
             (call $append (i32.const 0) (i32.const 16)) (call $reply)))"#;
     let source = source.replace("(memory 1 4) ", "").replace("(func (export", "(memory 1 4) (func (export");
     let mut canister = Canister::new(Engine::shared(), &source);
-    let mut run = |change: fn(&mut System)| {
+    let mut run = |change: &dyn Fn(&mut System)| {
         let mut system = system(Context::Update);
         change(&mut system);
         let (system, executed) = canister.run("canister_update grow", system);
         canister.runtime.rollback();
         executed.result.map(|()| numbers(&system)).map_err(|trap| trap.code)
     };
-    assert_eq!(run(|_| {}), Ok(vec![1, u64::MAX]));
-    assert_eq!(run(|s| s.memory.subnet_available_bytes = 100_000), Err(ErrorCode::CanisterOutOfMemory));
-    assert_eq!(run(|s| s.memory.memory_allocation_bytes = (1 << 20) + 1), Err(ErrorCode::CanisterOutOfMemory));
-    assert_eq!(run(|s| s.account.balance = 1), Err(ErrorCode::InsufficientCyclesInMemoryGrow));
-    assert_eq!(
-        run(|s| (s.memory.reserve_per_mib_cycles, s.account.reserved_limit) = (8_000, 999)),
-        Err(ErrorCode::ReservedCyclesLimitExceededInMemoryGrow)
-    );
-    assert_eq!(
-        run(|s| (s.memory.reserve_per_mib_cycles, s.account.reserved_limit) = (8_000, 1_000)),
-        Ok(vec![1, u64::MAX])
-    );
+    assert_eq!(run(&|_| {}), Ok(vec![1, u64::MAX]));
+    assert_eq!(run(&|s| s.memory.subnet.bytes_max = 100_000), Err(ErrorCode::CanisterOutOfMemory));
+    assert_eq!(run(&|s| s.memory.memory_allocation_bytes = (1 << 20) + 1), Err(ErrorCode::CanisterOutOfMemory));
+    assert_eq!(run(&|s| s.account.balance = 1), Err(ErrorCode::InsufficientCyclesInMemoryGrow));
+    // Growth that begins below the threshold reserves for what lies above it.
+    let reserve = |s: &mut System, lacking: u128| {
+        s.memory.subnet.used_bytes = s.memory.subnet.reservation_threshold_bytes - (64 << 10);
+        s.account.reserved_limit = s.memory.subnet.reservation(128 << 10, &s.fees);
+        assert!(s.account.reserved_limit > 0);
+        s.account.reserved_limit -= lacking;
+    };
+    assert_eq!(run(&|s| reserve(s, 1)), Err(ErrorCode::ReservedCyclesLimitExceededInMemoryGrow));
+    assert_eq!(run(&|s| reserve(s, 0)), Ok(vec![1, u64::MAX]));
 }
 
 #[test]
@@ -243,7 +244,7 @@ fn a_heap_of_64_bits_grows_to_six_gib() {
         let mut canister = Canister::new(&engine, source);
         let (_, executed) = canister.run("canister_update far", system(Context::Update));
         assert_eq!((executed.result, executed.heap_bytes, executed.heap_pages_dirtied), (Ok(()), 6 * GIB, 1));
-        assert_eq!(executed.instructions % 1_000_000 > 4_000, true, "a page costs four times as much");
+        assert!(executed.instructions % 1_000_000 > 4_000, "a page costs four times as much");
         canister.runtime.rollback();
         assert_eq!(canister.runtime.heap_bytes(), 65_536);
     }

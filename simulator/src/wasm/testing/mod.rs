@@ -1,6 +1,6 @@
 //! A canister on its own, for tests of this module.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candid::Principal;
@@ -10,7 +10,7 @@ use super::heap::Tracking;
 use super::runtime::Runtime;
 use super::stable::StableMemory;
 use super::system::*;
-use crate::cycles::{Fees, IdleBurn};
+use crate::cycles::{Fees, IdleBurn, SubnetMemory};
 use crate::limits::*;
 
 pub const MACHINE: &str = include_str!("../../../tests/conformance/canisters/machine.wat");
@@ -69,10 +69,9 @@ pub fn system(context: Context) -> System {
             ..Account::default()
         },
         memory: MemoryRules {
-            subnet_available_bytes: 2048 * GIB,
+            subnet: SubnetMemory { used_bytes: 0, bytes_max: 2048 * GIB, reservation_threshold_bytes: 750 * GIB },
             wasm_memory_limit_bytes: None,
             memory_allocation_bytes: 0,
-            reserve_per_mib_cycles: 0,
             stable_bytes_per_message_max: 2 * GIB,
             charge_dirty_pages: !is_query,
         },
@@ -154,7 +153,7 @@ fn opcode(name: &str) -> u8 {
     let list = MACHINE.split("(table funcref (elem").nth(1).expect("the table of opcodes");
     let list = &list[..list.find("))").expect("the end of the table")];
     let names = list.lines().map(|line| line.split(";;").next().unwrap_or("")).flat_map(str::split_whitespace);
-    let table: HashMap<&str, u8> =
+    let table: BTreeMap<&str, u8> =
         names.enumerate().map(|(index, name)| (name.trim_start_matches('$'), index as u8)).collect();
     *table.get(name).unwrap_or_else(|| panic!("no opcode {name}"))
 }
