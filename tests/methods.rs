@@ -5,11 +5,17 @@ use canopy_types::api::{
     ReadError, Resolution, ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult,
 };
 use canopy_types::codec::{decode, encode};
-use canopy_types::shard::{ShardDeleteResult, ShardError, ShardGetResult, ShardInfoResult, ShardPutResult};
+use canopy_types::shard::{
+    Action, ApplyArguments, Item, PutItem, ShardApplyResult, ShardDeleteResult, ShardError, ShardGetResult,
+    ShardInfoResult, ShardPutResult,
+};
 use canopy_types::status::StatusResult;
 use canopy_types::{DeleteArguments, DeleteError, DeleteResult, GetError, GetResult, PutError, PutResult, ShardIndex};
 
+use serde_bytes::ByteBuf;
+
 use crate::cluster::{get_arguments, no_arguments, put_arguments};
+use crate::people::administrator;
 
 /// How a method is called from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,12 +136,30 @@ pub fn shard_methods() -> Vec<Method> {
             refusal: |reply| decode::<ShardDeleteResult>(reply).ok()?.err().and_then(shard_refusal),
         },
         Method {
+            name: "apply",
+            kind: Kind::Update,
+            argument: encode(&apply_arguments()),
+            refusal: |reply| decode::<ShardApplyResult>(reply).ok()?.err().and_then(shard_refusal),
+        },
+        Method {
             name: "info",
             kind: Kind::Query,
             argument: no_arguments(),
             refusal: |reply| decode::<ShardInfoResult>(reply).ok()?.err().and_then(shard_refusal),
         },
     ]
+}
+
+/// A batch of one put that an administrator may send.
+fn apply_arguments() -> ApplyArguments {
+    let put = PutItem {
+        key: ByteBuf::from(WITNESS_KEY),
+        value: ByteBuf::from("changed"),
+        precondition: None,
+        time_to_live_milliseconds: None,
+    };
+    let items = vec![Item { index: 0, action: Action::Put(put) }];
+    ApplyArguments { caller: administrator(), operation: None, reply_bytes_max: None, items }
 }
 
 fn get_refusal(reply: &[u8]) -> Option<Refusal> {

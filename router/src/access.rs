@@ -3,6 +3,8 @@
 use candid::Principal;
 
 use crate::configuration::Configuration;
+use crate::refusal::Refusal;
+use crate::state;
 
 #[cfg(test)]
 mod tests;
@@ -36,4 +38,15 @@ pub fn required_role(method: &str) -> Option<Role> {
         "resolve_alarm" => Some(Role::Administrator),
         _ => None,
     }
+}
+
+/// Checks that `caller` may do what `required` may.
+///
+/// # Errors
+///
+/// `Unauthorised`.
+pub fn authorise(required: Role, caller: Principal) -> Result<(), Refusal> {
+    // Who controls the router is asked last, because the platform has to be asked.
+    let may = |is_controller| state::with(|state| role(&state.configuration, caller, is_controller)) >= Some(required);
+    if may(false) || may(ic_cdk::api::is_controller(&caller)) { Ok(()) } else { Err(Refusal::Unauthorised { caller }) }
 }

@@ -3,10 +3,12 @@
 //! A shard's methods wait for nothing, so whatever it rejects it has taken back. Only a call that nobody can tell about
 //! (code 6), or an answer that can't be read, leaves a write unknown.
 
-use candid::Principal;
+use candid::{CandidType, Principal};
 use canopy_types::limits::bounded_reason;
+use canopy_types::shard::ShardError;
 use canopy_types::{BusyReason, codec};
 use ic_cdk::call::{Call, CallFailed};
+use serde::de::DeserializeOwned;
 
 use crate::refusal::{REJECT_CODE_UNKNOWN, Refusal};
 use crate::state;
@@ -46,24 +48,28 @@ pub enum Mode {
     Query,
 }
 
-/// Calls a method of a shard and decodes what it answers.
+/// Reads what a shard answered by the general decoder: refusals, and whatever is not an everyday answer.
 ///
 /// # Errors
 ///
-/// Why there is no answer, or what the shard refused. Nothing was done, unless it says `Unknown`.
-pub async fn call<T>(shard: Principal, method: &str, arguments: &[u8], mode: Mode) -> Result<T, Refusal>
+/// What the shard refused; or `Unknown`, if that can't be read.
+pub fn read<T>(shard: Principal, reply: &[u8]) -> Result<T, Refusal>
 where
-    Result<T, canopy_types::shard::ShardError>: candid::CandidType + serde::de::DeserializeOwned,
+    Result<T, ShardError>: CandidType + DeserializeOwned,
 {
-    let reply = send(shard, method, arguments, mode).await?;
-    let answer: Result<T, canopy_types::shard::ShardError> = codec::decode(&reply).map_err(|malformed| {
+    let answer: Result<T, ShardError> = codec::decode(reply).map_err(|malformed| {
         let reason = format!("the shard's answer can't be read: {}", malformed.reason);
         Refusal::Unknown { shard, reject_code: 0, reason }
     })?;
     answer.map_err(|error| Refusal::from_shard(shard, error))
 }
 
-async fn send(shard: Principal, method: &str, arguments: &[u8], mode: Mode) -> Result<Vec<u8>, Refusal> {
+/// Calls a method of a shard and gives what it answers.
+///
+/// # Errors
+///
+/// Why there is no answer. Nothing was done, unless it says `Unknown`.
+pub async fn send(shard: Principal, method: &str, arguments: &[u8], mode: Mode) -> Result<Vec<u8>, Refusal> {
     let mut attempt = 1;
     loop {
         if mode == Mode::Replicated {

@@ -1,7 +1,7 @@
 //! The stored machine that makes a router ready: it draws the secret, then creates, installs and checks each shard.
 //!
 //! ```text
-//!   secret      DrawSecret (6 answers of 32 bytes)
+//!   secrets     DrawSecret (6 answers of 32 bytes for the hash, 1 for the tags)
 //!   each shard  Planned -CreateShard-> Created -InstallShard-> Installed -VerifyShard-> Open
 //!                                         ^ InspectShard, when nobody knows what the canister contains
 //! ```
@@ -93,6 +93,8 @@ pub struct Journal {
     last_failure: Option<String>,
     alarm: Option<Alarm>,
     shortage: Option<Shortage>,
+    /// Seed of the shards' second hash, empty until it is drawn; null if version 0.1.0 made the plan.
+    tag_seed: Option<ByteBuf>,
 }
 
 /// What the machine must know of the world.
@@ -149,6 +151,7 @@ impl Journal {
             last_failure: None,
             alarm: None,
             shortage: None,
+            tag_seed: Some(ByteBuf::new()),
         }
     }
 
@@ -244,6 +247,11 @@ impl Journal {
         HashSecret::from_slice(&self.secret)
     }
 
+    /// Tells the seed of the shards' second hash; `None` if they do without.
+    pub fn tag_seed(&self) -> Option<&ByteBuf> {
+        self.tag_seed.as_ref()
+    }
+
     /// Tells the routing table, once every shard is open.
     pub fn routing_table(&self) -> Option<RoutingTable> {
         let route = |entry: &ShardEntry| {
@@ -294,7 +302,7 @@ impl Journal {
 
     /// Chooses the step that comes next; `None` when every shard is open.
     fn next_step(&self) -> Option<Step> {
-        if self.secret.len() < SECRET_BYTES {
+        if self.secret.len() < SECRET_BYTES || self.tag_seed.as_ref().is_some_and(|seed| seed.is_empty()) {
             return Some(Step::DrawSecret);
         }
         let entry = self.shards.iter().find(|entry| entry.stage != ShardStage::Open)?;
@@ -326,7 +334,11 @@ impl Journal {
         match step {
             Step::DrawSecret => match management::read_random(answer) {
                 Ok(bytes) => {
-                    self.secret.extend_from_slice(&bytes);
+                    if self.secret.len() < SECRET_BYTES {
+                        self.secret.extend_from_slice(&bytes);
+                    } else {
+                        self.tag_seed = Some(ByteBuf::from(bytes));
+                    }
                     self.forget_failures();
                 }
                 Err(malformed) => self.fail(step, malformed.reason, now),

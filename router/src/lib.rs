@@ -1,6 +1,6 @@
 //! The router canister: knows which shard owns which part of the hash space, and sends every operation there.
 //!
-//! Start at [`service`], the methods. The middle is pure and takes what it needs as arguments: [`access`] (who may do
+//! Start at [`service`], the methods, and [`operations`], which the hot ones delegate to. The middle is pure and takes what it needs as arguments: [`access`] (who may do
 //! what), [`configuration`] (what the router was installed with), [`routing`] (which shard), [`refusal`] (why not),
 //! [`journal`] (the stored machine that draws the secret and makes the shards, one step per message).
 //!
@@ -13,6 +13,7 @@ mod calls;
 mod configuration;
 mod journal;
 mod management;
+mod operations;
 mod refusal;
 mod routing;
 pub mod runner;

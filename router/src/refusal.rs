@@ -1,15 +1,21 @@
 //! Why an operation has no result, in one type for the router's inside; each method's error is made from it.
 
 use candid::Principal;
-use canopy_types::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use canopy_types::limits::{
+    KEY_BYTES_MAX, OPERATION_ID_BYTES, TIME_TO_LIVE_MILLISECONDS_MAX, TIME_TO_LIVE_MILLISECONDS_MIN, VALUE_BYTES_MAX,
+};
 use canopy_types::shard::ShardError;
-use canopy_types::{BusyReason, DeleteError, GetError, MalformedArguments, PutError};
+use canopy_types::{BusyReason, DeleteError, GetError, MalformedArguments, PutError, Version};
 
 #[cfg(test)]
 mod tests;
 
 /// How long a caller is told to wait when the range moves.
 const RANGE_MOVES_RETRY_MILLISECONDS: u64 = 1_000;
+
+/// How long a caller is told to wait when no more outcomes of operations on its key can be kept; a minute's worth of
+/// them ends every minute.
+const OPERATIONS_RETRY_MILLISECONDS: u64 = 60_000;
 
 /// The platform's code of a call whose outcome nobody knows.
 pub const REJECT_CODE_UNKNOWN: u32 = 6;
@@ -23,6 +29,14 @@ pub enum Refusal {
     KeyEmpty,
     KeyTooLong { bytes: u64 },
     ValueTooLong { bytes: u64 },
+    PreconditionFailed { found: Option<Version> },
+    OperationIdLength { bytes: u64 },
+    OperationTooOld { oldest_nanoseconds: u64 },
+    OperationFromTheFuture { newest_nanoseconds: u64 },
+    OperationIdReused,
+    TimeToLiveOutOfBounds { milliseconds: u64 },
+    KeyCollides { keys_max: u64 },
+    AskAgain { bytes: u64 },
     Busy { retry_after_milliseconds: u64, reason: BusyReason },
     OutOfSpace { shard: Principal },
     ShardUnavailable { shard: Principal, reject_code: u32, message: String },
@@ -52,6 +66,25 @@ impl Refusal {
             ShardError::WrongShard(_) => {
                 Self::Busy { retry_after_milliseconds: RANGE_MOVES_RETRY_MILLISECONDS, reason: BusyReason::RangeMoves }
             }
+            ShardError::PreconditionFailed { found } => Self::PreconditionFailed { found },
+            ShardError::OperationIdLength { bytes, .. } => Self::OperationIdLength { bytes },
+            ShardError::OperationTooOld { oldest_nanoseconds } => Self::OperationTooOld { oldest_nanoseconds },
+            ShardError::OperationFromTheFuture { newest_nanoseconds } => {
+                Self::OperationFromTheFuture { newest_nanoseconds }
+            }
+            ShardError::OperationIdReused => Self::OperationIdReused,
+            ShardError::TimeToLiveOutOfBounds { milliseconds, .. } => Self::TimeToLiveOutOfBounds { milliseconds },
+            ShardError::KeyCollides { keys_max } => Self::KeyCollides { keys_max },
+            ShardError::AskAgain { bytes } => Self::AskAgain { bytes },
+            ShardError::TooManyOperations { operations_max } => Self::Busy {
+                retry_after_milliseconds: OPERATIONS_RETRY_MILLISECONDS,
+                reason: BusyReason::TooManyOperations { operations_max },
+            },
+            ShardError::TooManyItems { items, items_max } => Self::ShardUnavailable {
+                shard,
+                reject_code: 0,
+                message: format!("the shard takes {items_max} items, and the router sent {items}"),
+            },
             ShardError::MalformedArguments { reason } => Self::ShardUnavailable {
                 shard,
                 reject_code: 0,
@@ -75,12 +108,30 @@ impl From<Refusal> for PutError {
             Refusal::KeyEmpty => Self::KeyEmpty,
             Refusal::KeyTooLong { bytes } => Self::KeyTooLong { bytes, bytes_max: KEY_BYTES_MAX as u64 },
             Refusal::ValueTooLong { bytes } => Self::ValueTooLong { bytes, bytes_max: VALUE_BYTES_MAX as u64 },
+            Refusal::PreconditionFailed { found } => Self::PreconditionFailed { found },
+            Refusal::OperationIdLength { bytes } => {
+                Self::OperationIdLength { bytes, bytes_required: OPERATION_ID_BYTES as u64 }
+            }
+            Refusal::OperationTooOld { oldest_nanoseconds } => Self::OperationTooOld { oldest_nanoseconds },
+            Refusal::OperationFromTheFuture { newest_nanoseconds } => {
+                Self::OperationFromTheFuture { newest_nanoseconds }
+            }
+            Refusal::OperationIdReused => Self::OperationIdReused,
+            Refusal::TimeToLiveOutOfBounds { milliseconds } => Self::TimeToLiveOutOfBounds {
+                milliseconds,
+                milliseconds_min: TIME_TO_LIVE_MILLISECONDS_MIN,
+                milliseconds_max: TIME_TO_LIVE_MILLISECONDS_MAX,
+            },
+            Refusal::KeyCollides { keys_max } => Self::KeyCollides { keys_max },
             Refusal::Busy { retry_after_milliseconds, reason } => Self::Busy { retry_after_milliseconds, reason },
             Refusal::OutOfSpace { shard } => Self::OutOfSpace { shard },
             Refusal::ShardUnavailable { shard, reject_code, message } => {
                 Self::ShardUnavailable { shard, reject_code, message }
             }
             Refusal::Unknown { reason, .. } => Self::Unknown { reason },
+            Refusal::AskAgain { .. } => {
+                Self::Unknown { reason: "the shard answered a put as if it were a get".to_string() }
+            }
         }
     }
 }
@@ -93,13 +144,26 @@ impl From<Refusal> for DeleteError {
             Refusal::Unauthorised { caller } => Self::Unauthorised { caller },
             Refusal::KeyEmpty => Self::KeyEmpty,
             Refusal::KeyTooLong { bytes } => Self::KeyTooLong { bytes, bytes_max: KEY_BYTES_MAX as u64 },
+            Refusal::PreconditionFailed { found } => Self::PreconditionFailed { found },
+            Refusal::OperationIdLength { bytes } => {
+                Self::OperationIdLength { bytes, bytes_required: OPERATION_ID_BYTES as u64 }
+            }
+            Refusal::OperationTooOld { oldest_nanoseconds } => Self::OperationTooOld { oldest_nanoseconds },
+            Refusal::OperationFromTheFuture { newest_nanoseconds } => {
+                Self::OperationFromTheFuture { newest_nanoseconds }
+            }
+            Refusal::OperationIdReused => Self::OperationIdReused,
+            Refusal::OutOfSpace { shard } => Self::OutOfSpace { shard },
             Refusal::Busy { retry_after_milliseconds, reason } => Self::Busy { retry_after_milliseconds, reason },
             Refusal::ShardUnavailable { shard, reject_code, message } => {
                 Self::ShardUnavailable { shard, reject_code, message }
             }
             Refusal::Unknown { reason, .. } => Self::Unknown { reason },
-            Refusal::ValueTooLong { .. } | Refusal::OutOfSpace { .. } => {
-                Self::Unknown { reason: "the shard answered a delete as if it were a put".to_string() }
+            Refusal::ValueTooLong { .. }
+            | Refusal::TimeToLiveOutOfBounds { .. }
+            | Refusal::KeyCollides { .. }
+            | Refusal::AskAgain { .. } => {
+                Self::Unknown { reason: "the shard answered a delete as if it were something else".to_string() }
             }
         }
     }
@@ -113,6 +177,7 @@ impl From<Refusal> for GetError {
             Refusal::Unauthorised { caller } => Self::Unauthorised { caller },
             Refusal::KeyEmpty => Self::KeyEmpty,
             Refusal::KeyTooLong { bytes } => Self::KeyTooLong { bytes, bytes_max: KEY_BYTES_MAX as u64 },
+            Refusal::AskAgain { bytes } => Self::AskAgain { bytes },
             Refusal::Busy { retry_after_milliseconds, reason } => Self::Busy { retry_after_milliseconds, reason },
             Refusal::ShardUnavailable { shard, reject_code, message } => {
                 Self::ShardUnavailable { shard, reject_code, message }
@@ -121,8 +186,16 @@ impl From<Refusal> for GetError {
             Refusal::Unknown { shard, reject_code, reason } => {
                 Self::ShardUnavailable { shard, reject_code, message: reason }
             }
-            Refusal::ValueTooLong { .. } | Refusal::OutOfSpace { .. } => {
-                Self::MalformedArguments { reason: "the shard answered a get as if it were a put".to_string() }
+            Refusal::ValueTooLong { .. }
+            | Refusal::PreconditionFailed { .. }
+            | Refusal::OperationIdLength { .. }
+            | Refusal::OperationTooOld { .. }
+            | Refusal::OperationFromTheFuture { .. }
+            | Refusal::OperationIdReused
+            | Refusal::TimeToLiveOutOfBounds { .. }
+            | Refusal::KeyCollides { .. }
+            | Refusal::OutOfSpace { .. } => {
+                Self::MalformedArguments { reason: "the shard answered a get as if it were a write".to_string() }
             }
         }
     }

@@ -1,7 +1,10 @@
 //! From a key to the shard that owns it.
 
 use candid::Principal;
-use canopy_types::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use canopy_types::limits::{
+    KEY_BYTES_MAX, OPERATION_ID_BYTES, TIME_TO_LIVE_MILLISECONDS_MAX, TIME_TO_LIVE_MILLISECONDS_MIN, VALUE_BYTES_MAX,
+};
+use canopy_types::wire::OperationRef;
 use canopy_types::{HashSecret, RoutingTable};
 
 use crate::refusal::Refusal;
@@ -43,4 +46,31 @@ pub fn route(routing: Option<&Routing>, key: &[u8]) -> Result<Principal, Refusal
 /// `ValueTooLong`.
 pub fn check_value(value: &[u8]) -> Result<(), Refusal> {
     if value.len() > VALUE_BYTES_MAX { Err(Refusal::ValueTooLong { bytes: value.len() as u64 }) } else { Ok(()) }
+}
+
+/// Checks the length of an operation's id.
+///
+/// # Errors
+///
+/// `OperationIdLength`.
+pub fn check_operation(operation: Option<OperationRef>) -> Result<(), Refusal> {
+    match operation {
+        Some(operation) if operation.id.len() != OPERATION_ID_BYTES => {
+            Err(Refusal::OperationIdLength { bytes: operation.id.len() as u64 })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks the bounds of a time to live.
+///
+/// # Errors
+///
+/// `TimeToLiveOutOfBounds`.
+pub fn check_time_to_live(milliseconds: Option<u64>) -> Result<(), Refusal> {
+    let bounds = TIME_TO_LIVE_MILLISECONDS_MIN..=TIME_TO_LIVE_MILLISECONDS_MAX;
+    match milliseconds.filter(|milliseconds| !bounds.contains(milliseconds)) {
+        Some(milliseconds) => Err(Refusal::TimeToLiveOutOfBounds { milliseconds }),
+        None => Ok(()),
+    }
 }

@@ -172,5 +172,6 @@ fn install_argument(state: &State, shard: ShardIndex) -> ShardInitArguments {
         range: entry.range,
         epoch: entry.epoch,
         index: entry.index,
+        tag_seed: state.journal().tag_seed().cloned(),
     }
 }

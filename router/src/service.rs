@@ -1,30 +1,27 @@
 //! The methods of the router: authorise, decode, check, delegate.
 
-use candid::Principal;
 use canopy_types::api::{
-    DeleteArguments, DeleteReply, DeleteResult, GetArguments, GetResult, InitArguments, PutArguments, PutReply,
-    PutResult, ReadError, Record, ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult,
+    DeleteArguments, DeleteResult, GetArguments, GetResult, InitArguments, PutArguments, PutResult, ReadError,
+    ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult,
 };
 use canopy_types::status::{Status, StatusResult};
 use canopy_types::{MalformedArguments, codec};
 
 use crate::access::{self, Role};
-use crate::calls::{self, Mode};
+use crate::calls::Mode;
 use crate::configuration::Configuration;
-use crate::refusal::Refusal;
-use crate::routing::{check_value, route};
-use crate::runner;
 use crate::state::{self, LAYOUT_VERSION, State};
+use crate::{operations, runner};
 
 #[cfg(test)]
 mod tests;
 
 canopy_types::endpoints! {
     init(InitArguments);
-    async_update "canister_update put" put(PutArguments) -> PutResult;
-    async_update "canister_update get" get(GetArguments) -> GetResult;
-    async_query "canister_composite_query get_query" get_query(GetArguments) -> GetResult;
-    async_update "canister_update delete" delete(DeleteArguments) -> DeleteResult;
+    raw_async_update "canister_update put" put(PutArguments) -> PutResult;
+    raw_async_update "canister_update get" get(GetArguments) -> GetResult;
+    raw_async_query "canister_composite_query get_query" get_query(GetArguments) -> GetResult;
+    raw_async_update "canister_update delete" delete(DeleteArguments) -> DeleteResult;
     query "canister_query routing_table" routing_table() -> RoutingTableResult;
     query "canister_query status" status() -> StatusResult;
     update "canister_update resolve_alarm" resolve_alarm(ResolveAlarmArguments) -> ResolveAlarmResult;
@@ -60,7 +57,7 @@ fn post_upgrade() {
 #[ic_cdk::inspect_message]
 fn inspect_message() {
     let required = access::required_role(&ic_cdk::api::msg_method_name());
-    if required.is_some_and(|required| authorise(required, ic_cdk::api::msg_caller()).is_ok()) {
+    if required.is_some_and(|required| access::authorise(required, ic_cdk::api::msg_caller()).is_ok()) {
         ic_cdk::api::accept_message();
     }
 }
@@ -72,39 +69,46 @@ extern "C" fn global_timer() {
 }
 
 /// Stores a value under a key.
-pub async fn put(arguments: Result<PutArguments, MalformedArguments>) -> PutResult {
+pub async fn put() {
     runner::rearm();
-    Ok(forward_put(arguments).await?)
+    let done = operations::put(&ic_cdk::api::msg_arg_data()).await;
+    ic_cdk::api::msg_reply(done.unwrap_or_else(|refusal| codec::encode(&PutResult::Err(refusal.into()))));
 }
 
 /// Reads the newest record.
-pub async fn get(arguments: Result<GetArguments, MalformedArguments>) -> GetResult {
+pub async fn get() {
     runner::rearm();
-    Ok(forward_get(arguments, "get", Mode::Replicated).await?)
+    answer_get("get", Mode::Replicated).await;
 }
 
 /// Reads a record from one replica.
-pub async fn get_query(arguments: Result<GetArguments, MalformedArguments>) -> GetResult {
-    Ok(forward_get(arguments, "get_query", Mode::Query).await?)
+pub async fn get_query() {
+    answer_get("get_query", Mode::Query).await;
+}
+
+async fn answer_get(method: &str, mode: Mode) {
+    let found = operations::get(&ic_cdk::api::msg_arg_data(), method, mode).await;
+    ic_cdk::api::msg_reply(found.unwrap_or_else(|refusal| codec::encode(&GetResult::Err(refusal.into()))));
 }
 
 /// Removes a record.
-pub async fn delete(arguments: Result<DeleteArguments, MalformedArguments>) -> DeleteResult {
+pub async fn delete() {
     runner::rearm();
-    Ok(forward_delete(arguments).await?)
+    let done = operations::delete(&ic_cdk::api::msg_arg_data()).await;
+    ic_cdk::api::msg_reply(done.unwrap_or_else(|refusal| codec::encode(&DeleteResult::Err(refusal.into()))));
 }
 
 /// Tells which shard owns which hash range.
 pub fn routing_table() -> RoutingTableResult {
     let caller = ic_cdk::api::msg_caller();
-    authorise(Role::Reader, caller).map_err(|_| ReadError::Unauthorised { caller })?;
+    access::authorise(Role::Reader, caller).map_err(|_| ReadError::Unauthorised { caller })?;
     Ok(state::with(|state| state.routing.as_ref().map(|routing| routing.table.clone()).unwrap_or_default()))
 }
 
 /// Tells how the service is.
 pub fn status() -> StatusResult {
     let caller = ic_cdk::api::msg_caller();
-    authorise(Role::Reader, caller).map_err(|_| ReadError::Unauthorised { caller })?;
+    access::authorise(Role::Reader, caller).map_err(|_| ReadError::Unauthorised { caller })?;
     Ok(state::with(|state| Status {
         ready: state.routing.is_some(),
         code_version: env!("CARGO_PKG_VERSION").to_string(),
@@ -123,44 +127,11 @@ pub fn status() -> StatusResult {
 pub fn resolve_alarm(arguments: Result<ResolveAlarmArguments, MalformedArguments>) -> ResolveAlarmResult {
     runner::rearm();
     let caller = ic_cdk::api::msg_caller();
-    authorise(Role::Administrator, caller).map_err(|_| ResolveAlarmError::Unauthorised { caller })?;
+    access::authorise(Role::Administrator, caller).map_err(|_| ResolveAlarmError::Unauthorised { caller })?;
     let ResolveAlarmArguments { shard, resolution } =
         arguments.map_err(|malformed| ResolveAlarmError::MalformedArguments { reason: malformed.reason })?;
     let router = ic_cdk::api::canister_self();
     state::with(|state| state.change_journal(|journal| journal.resolve(shard, resolution, router)))?;
     runner::wake();
     Ok(())
-}
-
-async fn forward_put(arguments: Result<PutArguments, MalformedArguments>) -> Result<PutReply, Refusal> {
-    authorise(Role::Writer, ic_cdk::api::msg_caller())?;
-    let arguments = arguments?;
-    check_value(&arguments.value)?;
-    let shard = state::with(|state| route(state.routing.as_ref(), &arguments.key))?;
-    calls::call(shard, "put", &codec::encode(&arguments), Mode::Replicated).await
-}
-
-async fn forward_get(
-    arguments: Result<GetArguments, MalformedArguments>,
-    method: &str,
-    mode: Mode,
-) -> Result<Option<Record>, Refusal> {
-    authorise(Role::Reader, ic_cdk::api::msg_caller())?;
-    let arguments = arguments?;
-    let shard = state::with(|state| route(state.routing.as_ref(), &arguments.key))?;
-    calls::call(shard, method, &codec::encode(&arguments), mode).await
-}
-
-async fn forward_delete(arguments: Result<DeleteArguments, MalformedArguments>) -> Result<DeleteReply, Refusal> {
-    authorise(Role::Writer, ic_cdk::api::msg_caller())?;
-    let arguments = arguments?;
-    let shard = state::with(|state| route(state.routing.as_ref(), &arguments.key))?;
-    calls::call(shard, "delete", &codec::encode(&arguments), Mode::Replicated).await
-}
-
-/// Checks that `caller` may do what `required` may.
-fn authorise(required: Role, caller: Principal) -> Result<(), Refusal> {
-    let is_controller = ic_cdk::api::is_controller(&caller);
-    let role = state::with(|state| access::role(&state.configuration, caller, is_controller));
-    if role >= Some(required) { Ok(()) } else { Err(Refusal::Unauthorised { caller }) }
 }

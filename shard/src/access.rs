@@ -1,9 +1,10 @@
 //! Who may call a shard, and which keys it answers for.
 
 use candid::Principal;
-use canopy_types::limits::{ADMINISTRATORS_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use canopy_types::limits::{ADMINISTRATORS_MAX, KEY_BYTES_MAX, TAG_SEED_BYTES, VALUE_BYTES_MAX};
 use canopy_types::shard::{ShardError, ShardInitArguments, WrongShard};
-use canopy_types::{Epoch, HashRange, HashSecret, KeyHash, ShardIndex};
+use canopy_types::wire::equal_bytes;
+use canopy_types::{Epoch, HashRange, HashSecret, KeyHash, ShardIndex, TagSecret};
 
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ pub struct Identity {
     pub router: Principal,
     pub administrators: Vec<Principal>,
     pub secret: HashSecret,
+    pub tags: TagSecret,
     pub range: HashRange,
     pub epoch: Epoch,
     pub index: ShardIndex,
@@ -23,6 +25,7 @@ pub struct Identity {
 pub enum InitFault {
     TooManyAdministrators,
     SecretLength,
+    TagSeedLength,
     EmptyRange,
 }
 
@@ -39,28 +42,39 @@ impl Identity {
         if !arguments.range.is_valid() {
             return Err(InitFault::EmptyRange);
         }
+        let secret = HashSecret::from_slice(&arguments.secret).ok_or(InitFault::SecretLength)?;
+        let seed = arguments.tag_seed.as_ref().map(|seed| seed.as_slice().try_into());
+        let seed: Option<&[u8; TAG_SEED_BYTES]> = seed.transpose().map_err(|_| InitFault::TagSeedLength)?;
+        let tags = TagSecret::derive(&secret, seed);
         Ok(Self {
             router: arguments.router,
             administrators: arguments.administrators,
-            secret: HashSecret::from_slice(&arguments.secret).ok_or(InitFault::SecretLength)?,
+            secret,
+            tags,
             range: arguments.range,
             epoch: arguments.epoch,
             index: arguments.index,
         })
     }
 
-    /// Tells whether `caller` is the router or an administrator.
-    pub fn obeys(&self, caller: Principal) -> bool {
-        caller == self.router || self.administrators.contains(&caller)
-    }
-
-    /// Checks the caller.
+    /// Checks that the caller, given as a principal's bytes, is the router or an administrator.
     ///
     /// # Errors
     ///
     /// `Unauthorised`.
-    pub fn check_caller(&self, caller: Principal) -> Result<(), ShardError> {
-        if self.obeys(caller) { Ok(()) } else { Err(ShardError::Unauthorised { caller }) }
+    pub fn check_caller(&self, caller: &[u8]) -> Result<(), ShardError> {
+        let is = |known: &Principal| equal_bytes(caller, known.as_slice());
+        if is(&self.router) || self.administrators.iter().any(is) { Ok(()) } else { Err(unauthorised(caller)) }
+    }
+
+    /// Checks that `caller`, who may call, may act for `original`: the router for everybody, others for themselves.
+    ///
+    /// # Errors
+    ///
+    /// `Unauthorised`.
+    pub fn check_on_behalf(&self, caller: &[u8], original: &[u8]) -> Result<(), ShardError> {
+        let may = equal_bytes(caller, self.router.as_slice()) || equal_bytes(caller, original);
+        if may { Ok(()) } else { Err(unauthorised(caller)) }
     }
 
     /// Checks a key and tells its place.
@@ -82,6 +96,10 @@ impl Identity {
         }
         Ok(hash)
     }
+}
+
+fn unauthorised(caller: &[u8]) -> ShardError {
+    ShardError::Unauthorised { caller: Principal::from_slice(caller) }
 }
 
 /// Checks the length of a value.

@@ -1,13 +1,19 @@
 //! The shard canister: the records of one hash range.
 //!
-//! Start at [`service`], the methods. [`access`] decides who may call and what a shard answers for, [`simple_store`]
-//! keeps the records, [`growth`] decides when stable memory is added, and [`state`] draws the layout of stable memory.
+//! Start at [`service`], the methods. [`operations`] are what they do, [`access`] decides who may call and what a shard
+//! answers for, [`store`] keeps the records, [`growth`] notes when stable memory is wanted, and [`state`] draws the layout
+//! of stable memory and does what is due when the timer comes. [`carrying_over`] brings the records of [`layout_1`], the
+//! memory of version 0.1.0, into the store.
 //!
 //! INVARIANT: no method waits for a call, so a reject from a shard means that nothing was done.
 
 mod access;
+mod carrying_over;
 mod growth;
+mod layout_1;
+mod message;
+mod operations;
+mod region;
 pub mod service;
-mod simple_store;
 mod state;
 pub mod store;

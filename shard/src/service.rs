@@ -1,14 +1,16 @@
-//! The methods of a shard: decode, check, delegate.
+//! The methods of a shard: read the message, check, delegate, reply.
 
 use canopy_types::MalformedArguments;
-use canopy_types::api::{DeleteArguments, DeleteReply, GetArguments, PutArguments, PutReply, Record};
+use canopy_types::api::{DeleteArguments, GetArguments, PutArguments};
+use canopy_types::codec;
 use canopy_types::shard::{
-    ShardDeleteResult, ShardError, ShardGetResult, ShardInfo, ShardInfoResult, ShardInitArguments, ShardPutResult,
+    ApplyArguments, ShardApplyResult, ShardDeleteResult, ShardError, ShardGetResult, ShardInfo, ShardInfoResult,
+    ShardInitArguments, ShardPutResult,
 };
-use serde_bytes::ByteBuf;
+use canopy_types::wire::{ApplyRef, DeleteRef, GetRef, PutRef, replies};
 
-use crate::access::check_value;
-use crate::growth::{RETRY_AFTER_MILLISECONDS, Verdict};
+use crate::message::{self, Caller};
+use crate::operations::Origin;
 use crate::state::{self, LAYOUT_VERSION, State};
 
 #[cfg(test)]
@@ -16,95 +18,142 @@ mod tests;
 
 canopy_types::endpoints! {
     init(ShardInitArguments);
-    update "canister_update put" put(PutArguments) -> ShardPutResult;
-    update "canister_update get" get(GetArguments) -> ShardGetResult;
-    query "canister_query get_query" get_query(GetArguments) -> ShardGetResult;
-    update "canister_update delete" delete(DeleteArguments) -> ShardDeleteResult;
+    raw_update "canister_update put" put(PutArguments) -> ShardPutResult;
+    raw_update "canister_update get" get(GetArguments) -> ShardGetResult;
+    raw_query "canister_query get_query" get_query(GetArguments) -> ShardGetResult;
+    raw_update "canister_update delete" delete(DeleteArguments) -> ShardDeleteResult;
+    raw_update "canister_update apply" apply(ApplyArguments) -> ShardApplyResult;
     query "canister_query info" info() -> ShardInfoResult;
 }
 
 #[ic_cdk::init]
 fn init(arguments: ShardInitArguments) {
-    state::set(State::create(Default::default(), arguments));
+    state::set(State::create(Default::default(), &arguments));
 }
 
 #[ic_cdk::post_upgrade]
 fn post_upgrade() {
     state::set(State::open(Default::default()));
+    // The platform forgets timers in an upgrade; what there is to do is seen when it comes.
+    ic_cdk::api::global_timer_set(ic_cdk::api::time());
 }
 
 /// Refuses strangers before they cost cycles. No protection: every method checks again.
 #[ic_cdk::inspect_message]
 fn inspect_message() {
-    if state::with(|state| state.obeys(ic_cdk::api::msg_caller())) {
+    if state::with(|state| state.identity.check_caller(ic_cdk::api::msg_caller().as_slice()).is_ok()) {
         ic_cdk::api::accept_message();
     }
 }
 
-/// Adds memory ahead of need.
 #[cfg(target_family = "wasm")]
 #[unsafe(export_name = "canister_global_timer")]
 extern "C" fn global_timer() {
-    ic_cdk::futures::internals::in_executor_context(|| {
-        if !state::with(State::grow) {
-            ic_cdk::api::debug_print("no more stable memory");
+    ic_cdk::futures::internals::in_executor_context(run_timer);
+}
+
+/// Does what is due. Called by the timer.
+pub fn run_timer() {
+    let now = ic_cdk::api::time();
+    let (alarm, growth_failed) = state::with(|state| (state.run(now), state.store.statistics().growth_failed));
+    if let Some(at) = alarm {
+        ic_cdk::api::global_timer_set(at);
+    }
+    if growth_failed {
+        ic_cdk::api::debug_print("no more stable memory");
+    }
+}
+
+/// Stores a record in place of what was there.
+pub fn put() {
+    serve(Kind::Update, |state, caller, message| {
+        let result = state.identity.check_caller(caller).and_then(|()| {
+            let decoded;
+            let put = match PutRef::read(message) {
+                Some(put) => put,
+                None => {
+                    decoded = codec::decode::<PutArguments>(message).map_err(malformed)?;
+                    PutRef::from(&decoded)
+                }
+            };
+            state.put(&Origin { caller, operation: put.operation, index: 0 }, &put)
+        });
+        match result {
+            Ok(version) => replies::put(version),
+            Err(ShardError::PreconditionFailed { found }) => replies::precondition_failed(found),
+            Err(error) => codec::encode(&ShardPutResult::Err(error)),
         }
     });
 }
 
-/// Stores a record in place of what was there.
-pub fn put(arguments: Result<PutArguments, MalformedArguments>) -> ShardPutResult {
-    state::with(|state| {
-        state.identity.check_caller(ic_cdk::api::msg_caller())?;
-        let arguments = arguments.map_err(malformed)?;
-        let hash = state.identity.place(&arguments.key)?;
-        check_value(&arguments.value)?;
-        let now = ic_cdk::api::time();
-        let unused = state.unused_pages();
-        if state.growth.request(unused, now) {
-            ic_cdk::api::global_timer_set(now);
-        }
-        match state.growth.judge(unused, now) {
-            Verdict::Enough => {}
-            Verdict::Growing => {
-                return Err(ShardError::Growing { retry_after_milliseconds: RETRY_AFTER_MILLISECONDS });
-            }
-            Verdict::OutOfSpace => return Err(ShardError::OutOfSpace),
-        }
-        Ok(PutReply { version: state.store.put(hash, &arguments.key, &arguments.value, now) })
-    })
-}
-
 /// Reads a record.
-pub fn get(arguments: Result<GetArguments, MalformedArguments>) -> ShardGetResult {
-    state::with(|state| {
-        state.identity.check_caller(ic_cdk::api::msg_caller())?;
-        let arguments = arguments.map_err(malformed)?;
-        let hash = state.identity.place(&arguments.key)?;
-        let record = state.store.get(hash, &arguments.key);
-        Ok(record.map(|(version, value)| Record { value: ByteBuf::from(value), version }))
-    })
+pub fn get() {
+    serve(Kind::Update, answer_get);
 }
 
 /// Reads a record, for the router's composite query.
-pub fn get_query(arguments: Result<GetArguments, MalformedArguments>) -> ShardGetResult {
-    get(arguments)
+pub fn get_query() {
+    serve(Kind::Query, answer_get);
+}
+
+fn answer_get(state: &mut State, caller: &[u8], message: &[u8]) -> Vec<u8> {
+    let result = state.identity.check_caller(caller).and_then(|()| match GetRef::read(message) {
+        Some(get) => state.get(&get),
+        None => {
+            let decoded = codec::decode::<GetArguments>(message).map_err(malformed)?;
+            state.get(&GetRef::from(&decoded))
+        }
+    });
+    result.unwrap_or_else(|error| codec::encode(&ShardGetResult::Err(error)))
 }
 
 /// Removes a record.
-pub fn delete(arguments: Result<DeleteArguments, MalformedArguments>) -> ShardDeleteResult {
-    state::with(|state| {
-        state.identity.check_caller(ic_cdk::api::msg_caller())?;
-        let arguments = arguments.map_err(malformed)?;
-        let hash = state.identity.place(&arguments.key)?;
-        Ok(DeleteReply { deleted: state.store.delete(hash, &arguments.key, ic_cdk::api::time()) })
-    })
+pub fn delete() {
+    serve(Kind::Update, |state, caller, message| {
+        let result = state.identity.check_caller(caller).and_then(|()| {
+            let decoded;
+            let delete = match DeleteRef::read(message) {
+                Some(delete) => delete,
+                None => {
+                    decoded = codec::decode::<DeleteArguments>(message).map_err(malformed)?;
+                    DeleteRef::from(&decoded)
+                }
+            };
+            state.delete(&Origin { caller, operation: delete.operation, index: 0 }, &delete)
+        });
+        match result {
+            Ok(deleted) => replies::delete(deleted),
+            Err(ShardError::PreconditionFailed { found }) => replies::precondition_failed(found),
+            Err(error) => codec::encode(&ShardDeleteResult::Err(error)),
+        }
+    });
+}
+
+/// Does a batch.
+pub fn apply() {
+    serve(Kind::Update, |state, caller, message| {
+        let result = state.identity.check_caller(caller).and_then(|()| {
+            let decoded;
+            let batch = match ApplyRef::read(message) {
+                Some(batch) => batch,
+                None => {
+                    decoded = codec::decode::<ApplyArguments>(message).map_err(malformed)?;
+                    ApplyRef::from(&decoded)
+                }
+            };
+            state.identity.check_on_behalf(caller, batch.caller)?;
+            state.apply(&batch)
+        });
+        result.unwrap_or_else(|error| codec::encode(&ShardApplyResult::Err(error)))
+    });
 }
 
 /// Tells what the shard is and holds.
 pub fn info() -> ShardInfoResult {
     state::with(|state| {
-        state.identity.check_caller(ic_cdk::api::msg_caller())?;
+        state.identity.check_caller(ic_cdk::api::msg_caller().as_slice())?;
+        let statistics = state.store.statistics();
+        let remaining = state.carrying_over.as_ref().map_or(0, |carrying_over| carrying_over.remaining());
         Ok(ShardInfo {
             code_version: env!("CARGO_PKG_VERSION").to_string(),
             layout_version: LAYOUT_VERSION,
@@ -113,14 +162,38 @@ pub fn info() -> ShardInfoResult {
             range: state.identity.range,
             epoch: state.identity.epoch,
             secret_fingerprint: state.identity.secret.fingerprint(),
-            records: state.store.len(),
-            record_bytes: state.store.record_bytes(),
+            records: statistics.records + remaining,
+            record_bytes: statistics.live_bytes,
             stable_bytes: state.stable_bytes(),
-            last_version: state.store.last_version(),
-            out_of_space: state.growth.has_failed(),
+            last_version: state.least_version(),
+            out_of_space: statistics.growth_failed,
             cycles: ic_cdk::api::canister_cycle_balance().into(),
         })
     })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Update,
+    /// What it changes is forgotten, so it asks for no timer.
+    Query,
+}
+
+/// Has `action` answer the message, given who sent it.
+fn serve(kind: Kind, action: impl FnOnce(&mut State, &[u8], &[u8]) -> Vec<u8>) {
+    let message = message::argument();
+    let caller = Caller::of_message();
+    let now = ic0::time();
+    let (reply, alarm) = state::with(|state| {
+        state.store.observe_clock(now);
+        let reply = action(state, caller.as_slice(), &message);
+        let alarm = if kind == Kind::Update { state.take_alarm(now) } else { None };
+        (reply, alarm)
+    });
+    if let Some(at) = alarm {
+        ic0::global_timer_set(at);
+    }
+    message::reply(&reply);
 }
 
 fn malformed(arguments: MalformedArguments) -> ShardError {

@@ -1,56 +1,59 @@
-//! The state of a shard, all of it in stable memory but for what is cheap to lose.
-//!
-//! Stable memory is divided by the memory manager of `ic-stable-structures`:
+//! The state of an open shard, all of it in stable memory but for what is cheap to lose.
 //!
 //! ```text
-//! id 0  header    | magic "CANOPYSH" 8 B | layout version 4 B, little-endian |
-//! id 1  identity  one cell: ShardInitArguments as Candid
-//! id 2  records   B-tree, see simple_store
-//! id 3  counters  one cell, see simple_store
+//! page 0    | magic "CANOPYSH" 8 B | layout version 4 B | unused 4 B | first page of the store 8 B |
+//! page 1..  the store, see `store/layout.rs`; its metadata is ShardInitArguments as Candid
 //! ```
+//!
+//! Numbers are little-endian, a page has 64 KiB. In a shard that was upgraded from layout 1 the store begins behind the
+//! old memory (see `layout_1.rs`), and page 0 is written when the last record was carried over.
 
-use candid::Principal;
-use canopy_types::codec;
 use canopy_types::shard::ShardInitArguments;
-use ic_stable_structures::memory_manager::{MemoryId, MemoryManager, VirtualMemory};
-use ic_stable_structures::{DefaultMemoryImpl, Memory, StableCell};
+use canopy_types::{Version, codec};
+use ic_stable_structures::{DefaultMemoryImpl, Memory};
 use std::cell::RefCell;
 
 use crate::access::Identity;
-use crate::growth::{Growth, STEP_PAGES};
-use crate::simple_store::SimpleStore;
+use crate::carrying_over::{CarryingOver, Step};
+use crate::growth::{Growth, RETRY_NANOSECONDS};
+use crate::layout_1::{Layout1, MANAGER_MAGIC};
+use crate::region::{PAGE_BYTES, Region};
+use crate::store::{self, Budget, Cursor, Options, Store, WalkEnd};
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 const MAGIC: [u8; 8] = *b"CANOPYSH";
 /// Version of the layout above. A change of it needs code that reads the version before.
-pub const LAYOUT_VERSION: u32 = 1;
-const HEADER_BYTES: usize = 12;
+pub const LAYOUT_VERSION: u32 = 2;
+const VERSION_OFFSET: usize = 8;
+const STORE_PAGE_OFFSET: usize = 16;
+const HEADER_BYTES: usize = 24;
 
-const HEADER_MEMORY: MemoryId = MemoryId::new(0);
-const IDENTITY_MEMORY: MemoryId = MemoryId::new(1);
-const RECORDS_MEMORY: MemoryId = MemoryId::new(2);
-const COUNTERS_MEMORY: MemoryId = MemoryId::new(3);
-const MEMORIES: [MemoryId; 4] = [HEADER_MEMORY, IDENTITY_MEMORY, RECORDS_MEMORY, COUNTERS_MEMORY];
+/// Where a new shard's store begins.
+const STORE_PAGE: u64 = 1;
 
-/// Bytes of a page of stable memory, as the platform counts it.
-const PAGE_BYTES: u64 = 64 * 1024;
-/// Pages of a bucket, the unit in which the memory manager hands out memory: 8 MiB, so a shard ends at 256 GiB.
-const BUCKET_PAGES: u16 = 128;
-/// Pages that the memory manager keeps for itself.
-const MANAGER_PAGES: u64 = 1;
+/// Time between two looks for what has ended, in nanoseconds: 1 minute.
+const SWEEP_NANOSECONDS: u64 = 60_000_000_000;
 
-const _: () = assert!(crate::growth::RESERVE_PAGES == 2 * BUCKET_PAGES as u64);
+/// Time after which a timer that hasn't come counts as lost, in nanoseconds: 5 s.
+const LOST_NANOSECONDS: u64 = 5_000_000_000;
 
-type ShardMemory = VirtualMemory<DefaultMemoryImpl>;
+/// What one message of the timer may use: a twentieth of its instructions, and 32 MiB of dirtied pages, of the 75 MiB
+/// per round beyond which the platform makes a canister wait.
+const TIMER_BUDGET: Budget = Budget { instructions: 2_000_000_000, bytes: u64::MAX, pages: 8_192 };
 
 /// An open shard.
 pub struct State {
     pub identity: Identity,
-    pub store: SimpleStore<ShardMemory>,
-    pub growth: Growth,
-    manager: MemoryManager<DefaultMemoryImpl>,
+    pub store: Store<Region>,
+    growth: Growth,
+    /// Present until every record of layout 1 is in the store.
+    pub carrying_over: Option<CarryingOver>,
+    /// Where dropping the tombstones of the time of carrying over goes on.
+    tombstones_after: Option<Cursor>,
+    /// When the timer should have run, in nanoseconds; `None` while no timer is set.
+    wake_at: Option<u64>,
     memory: DefaultMemoryImpl,
 }
 
@@ -79,58 +82,41 @@ impl State {
     /// # Panics
     ///
     /// When the arguments are none that a router sends, or the first memory can't be had: the installation fails.
-    pub fn create(memory: DefaultMemoryImpl, arguments: ShardInitArguments) -> Self {
-        let manager = MemoryManager::init_with_bucket_size(memory.clone(), BUCKET_PAGES);
-        let header = manager.get(HEADER_MEMORY);
-        assert_eq!(header.size(), 0, "INVARIANT: a shard is installed into empty stable memory");
-        assert_ne!(header.grow(1), -1, "no stable memory for the header");
-        let mut bytes = [0; HEADER_BYTES];
-        bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..].copy_from_slice(&LAYOUT_VERSION.to_le_bytes());
-        header.write(0, &bytes);
-        StableCell::init(manager.get(IDENTITY_MEMORY), codec::encode(&arguments));
-        let mut state = Self::open(memory);
-        assert!(state.grow(), "no stable memory for the first records");
-        state
+    pub fn create(memory: DefaultMemoryImpl, arguments: &ShardInitArguments) -> Self {
+        assert_eq!(memory.size(), 0, "INVARIANT: a shard is installed into empty stable memory");
+        assert_ne!(memory.grow(STORE_PAGE), -1, "no stable memory for the header");
+        create_store(&memory, STORE_PAGE, &codec::encode(arguments));
+        write_header(&memory, STORE_PAGE);
+        Self::open(memory)
     }
 
-    /// Opens the shard that stable memory holds.
+    /// Opens the shard that stable memory holds, in constant time.
     ///
     /// # Panics
     ///
     /// When stable memory holds no shard, or one of a layout that this code doesn't know: an upgrade is rolled back.
     pub fn open(memory: DefaultMemoryImpl) -> Self {
-        let manager = MemoryManager::init_with_bucket_size(memory.clone(), BUCKET_PAGES);
-        let header = manager.get(HEADER_MEMORY);
-        assert!(header.size() > 0, "stable memory holds no shard");
-        let mut bytes = [0; HEADER_BYTES];
-        header.read(0, &mut bytes);
-        assert_eq!(bytes[..8], MAGIC, "stable memory holds something else than a shard");
-        assert_eq!(bytes[8..], LAYOUT_VERSION.to_le_bytes(), "this code reads layout {LAYOUT_VERSION} only");
-        let stored: StableCell<Vec<u8>, ShardMemory> = StableCell::init(manager.get(IDENTITY_MEMORY), Vec::new());
-        let arguments = codec::decode(stored.get()).expect("INVARIANT: the identity cell holds what create wrote");
-        Self {
-            identity: Identity::from_arguments(arguments)
-                .unwrap_or_else(|fault| panic!("install arguments: {fault:?}")),
-            store: SimpleStore::open(manager.get(RECORDS_MEMORY), manager.get(COUNTERS_MEMORY)),
-            growth: Growth::default(),
-            manager,
-            memory,
-        }
-    }
-
-    /// Tells the pages of stable memory that no structure has taken yet.
-    pub fn unused_pages(&self) -> u64 {
-        let bucket = u64::from(BUCKET_PAGES);
-        let taken: u64 = MEMORIES.iter().map(|&id| self.manager.get(id).size().div_ceil(bucket) * bucket).sum();
-        self.memory.size().saturating_sub(MANAGER_PAGES + taken)
-    }
-
-    /// Adds one step of stable memory; false when the platform refuses.
-    pub fn grow(&mut self) -> bool {
-        let grown = self.memory.grow(STEP_PAGES) != -1;
-        self.growth.finish(grown);
-        grown
+        assert!(memory.size() > 0, "stable memory holds no shard");
+        let mut header = [0; HEADER_BYTES];
+        memory.read(0, &mut header);
+        let (store_page, carrying_over) = if header.starts_with(&MANAGER_MAGIC) {
+            let old = Layout1::open(memory.clone());
+            let page = old.store_page().unwrap_or_else(|| leave_layout_1(&memory, &old));
+            (page, Some(CarryingOver::resume(old)))
+        } else {
+            assert!(header.starts_with(&MAGIC), "stable memory holds something else than a shard");
+            let version = u32::from_le_bytes(std::array::from_fn(|at| header[VERSION_OFFSET + at]));
+            assert_eq!(version, LAYOUT_VERSION, "this code reads layouts 1 and {LAYOUT_VERSION} only");
+            (u64::from_le_bytes(std::array::from_fn(|at| header[STORE_PAGE_OFFSET + at])), None)
+        };
+        let store = Store::open(Region::new(memory.clone(), store_page), Options::default())
+            .unwrap_or_else(|error| panic!("the store can't be opened: {error:?}"));
+        let arguments =
+            codec::decode(&store.metadata()).expect("INVARIANT: the metadata are what the shard was created with");
+        let identity =
+            Identity::from_arguments(arguments).unwrap_or_else(|fault| panic!("install arguments: {fault:?}"));
+        let growth = Growth::default();
+        Self { identity, store, growth, carrying_over, tombstones_after: None, wake_at: None, memory }
     }
 
     /// Tells the canister's stable memory in bytes.
@@ -138,8 +124,109 @@ impl State {
         self.memory.size() * PAGE_BYTES
     }
 
-    /// Tells whether `caller` is the router or an administrator.
-    pub fn obeys(&self, caller: Principal) -> bool {
-        self.identity.obeys(caller)
+    /// Tells the least version that a put of an absent key gets now.
+    pub fn least_version(&self) -> Version {
+        Version(self.store.shard_time().max(self.store.removed_version()))
     }
+
+    /// Tells when the timer must be set to, if it must be set. Every update asks last; `now` in nanoseconds.
+    pub fn take_alarm(&mut self, now: u64) -> Option<u64> {
+        if self.growth.take_overdue(now) {
+            self.store.note_growth_failed();
+        }
+        let grows = self.store.needs_growth() && self.growth.request(now);
+        let wanted = if grows || self.carrying_over.is_some() {
+            now
+        } else if self.store.awaits_sweep() {
+            now + SWEEP_NANOSECONDS
+        } else {
+            return None;
+        };
+        if self.wake_at.is_some_and(|at| at <= wanted && at.saturating_add(LOST_NANOSECONDS) >= now) {
+            return None;
+        }
+        self.wake_at = Some(wanted);
+        Some(wanted)
+    }
+
+    /// Does what is due, one thing per message, and tells when to come again. Called by the timer and after upgrades.
+    pub fn run(&mut self, now: u64) -> Option<u64> {
+        self.wake_at = None;
+        if self.store.needs_growth() {
+            self.growth.request(now);
+        }
+        let next = if self.growth.is_due() {
+            // Alone, because it may trap.
+            let grown = self.store.maintain() != store::Growth::Failed;
+            self.growth.finish(grown);
+            Some(if grown { now } else { now + RETRY_NANOSECONDS + 1 })
+        } else if self.carrying_over.is_some() {
+            self.carry_over(now)
+        } else if self.store.statistics().tombstones > 0 {
+            self.drop_tombstones(now)
+        } else if self.store.awaits_sweep() {
+            self.store.observe_clock(now);
+            let swept = self.store.sweep(TIMER_BUDGET);
+            // One that has swept nothing waits for space.
+            (!swept.done && swept.records + swept.receipts > 0).then_some(now)
+        } else {
+            None
+        };
+        let alarm = self.take_alarm(now);
+        let wake_at = next.into_iter().chain(alarm).min();
+        self.wake_at = wake_at;
+        wake_at
+    }
+
+    fn carry_over(&mut self, now: u64) -> Option<u64> {
+        let carrying_over = self.carrying_over.as_mut()?;
+        match carrying_over.step(&mut self.store, &self.identity.tags) {
+            Step::More => Some(now),
+            Step::NeedsSpace => {
+                let grows = self.growth.request(now);
+                Some(if grows { now } else { now + RETRY_NANOSECONDS + 1 })
+            }
+            Step::Done => {
+                let page = Layout1::open(self.memory.clone()).store_page();
+                write_header(&self.memory, page.expect("INVARIANT: records are carried over into a store"));
+                self.carrying_over = None;
+                Some(now)
+            }
+        }
+    }
+
+    fn drop_tombstones(&mut self, now: u64) -> Option<u64> {
+        match self.store.drop_tombstones(self.tombstones_after.take(), TIMER_BUDGET) {
+            WalkEnd::Done => None,
+            WalkEnd::More(cursor) => {
+                self.tombstones_after = Some(cursor);
+                Some(now)
+            }
+        }
+    }
+}
+
+/// Makes the store behind everything that a shard of layout 1 has, and tells its first page.
+fn leave_layout_1(memory: &DefaultMemoryImpl, old: &Layout1) -> u64 {
+    let page = memory.size();
+    let mut store = create_store(memory, page, &old.identity());
+    // The next version of every key is above all that were given.
+    store.observe(0, old.last_version());
+    old.begin(page);
+    page
+}
+
+fn create_store(memory: &DefaultMemoryImpl, page: u64, metadata: &[u8]) -> Store<Region> {
+    let mut store = Store::create(Region::new(memory.clone(), page), Options::default())
+        .unwrap_or_else(|error| panic!("no stable memory for the first records: {error:?}"));
+    store.set_metadata(metadata).unwrap_or_else(|bytes| panic!("{bytes} bytes of install arguments are too many"));
+    store
+}
+
+fn write_header(memory: &DefaultMemoryImpl, store_page: u64) {
+    let mut header = [0; HEADER_BYTES];
+    header[..MAGIC.len()].copy_from_slice(&MAGIC);
+    header[VERSION_OFFSET..][..4].copy_from_slice(&LAYOUT_VERSION.to_le_bytes());
+    header[STORE_PAGE_OFFSET..].copy_from_slice(&store_page.to_le_bytes());
+    memory.write(0, &header);
 }

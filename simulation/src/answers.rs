@@ -59,7 +59,9 @@ pub fn read_reply(method: Method, reply: &[u8]) -> Result<Outcome, Impossible> {
         Method::Delete => match decode::<DeleteResult>(reply).map_err(undecodable)? {
             Ok(done) => Ok(Outcome::Deleted(done.deleted.map(|version| version.0))),
             Err(DeleteError::Unknown { .. }) => Ok(Outcome::Unknown),
-            Err(DeleteError::NotReady { .. } | DeleteError::Busy { .. }) => Ok(Outcome::Refused),
+            Err(DeleteError::NotReady { .. } | DeleteError::Busy { .. } | DeleteError::OutOfSpace { .. }) => {
+                Ok(Outcome::Refused)
+            }
             Err(DeleteError::ShardUnavailable { .. }) => Ok(Outcome::Refused),
             Err(other) => Err(Impossible(format!("a legal delete was answered {other:?}"))),
         },

@@ -7,7 +7,6 @@ use candid::Principal;
 use canopy_simulator::event_log::Event;
 use canopy_types::codec::encode;
 use canopy_types::{GetArguments, PutArguments};
-use serde_bytes::ByteBuf;
 
 use crate::administrator::Administrator;
 use crate::answers::{Method, describe_reply, fingerprint, read_reject, read_reply};
@@ -21,6 +20,11 @@ use crate::workload::Workload;
 
 /// Steps between two looks at the network.
 const CHECK_STEPS: u64 = 20;
+/// Steps between two calls that wake a router up.
+const POKE_STEPS: u64 = 8;
+/// How much more often faults happen while a service starts, and up to which rate.
+const STARTING_FACTOR: u32 = 8;
+const STARTING_RATE_MAX: u32 = 250_000;
 /// Steps of the first phase, per operation and in all.
 const STEPS_PER_OPERATION: u64 = 60;
 const STEPS_EXTRA: u64 = 10_000;
@@ -153,9 +157,15 @@ impl<'a> Run<'a> {
     /// Waits until the service is ready, or for a bounded while if faults are on.
     fn start(&mut self) -> Result<(), Failure> {
         if self.case.faults_while_starting {
-            self.network.set_rates(&self.case.rates);
+            // Few messages run while a service starts, and each of them matters.
+            let raise = |rate: u32| rate.saturating_mul(STARTING_FACTOR).min(STARTING_RATE_MAX.max(rate));
+            let rates = self.case.rates.iter().map(|(fault, rate)| (*fault, raise(*rate))).collect();
+            self.network.set_rates(&rates);
         }
         for _ in 0..READY_STEPS_MAX {
+            if self.case.faults_while_starting && self.steps.is_multiple_of(POKE_STEPS) {
+                self.poke();
+            }
             self.administrator.step(self.case, &mut self.network, self.case.faults_while_starting);
             self.advance(SECOND_NANOS)?;
             if self.network.status().is_some_and(|status| status.ready) {
@@ -167,6 +177,13 @@ impl<'a> Run<'a> {
         }
         self.network.set_rates(&self.case.rates);
         Ok(())
+    }
+
+    /// Sends an update call whose answer doesn't matter: it sets a timer again that was lost.
+    fn poke(&mut self) {
+        let arguments = encode(&GetArguments::new(self.case.keys[0].clone()));
+        // Refused while the router is stopped; it is asked again.
+        self.network.submit(self.network.users[0], self.network.router, "get", arguments).ok();
     }
 
     /// Sends all operations while everything may go wrong.
@@ -214,11 +231,8 @@ impl<'a> Run<'a> {
         for _ in 0..RECOVERY_STEPS_MAX {
             self.administrator.step(self.case, &mut self.network, false);
             self.administrator.top_up_all(&mut self.network);
-            if self.steps.is_multiple_of(CHECK_STEPS) {
-                // A timer that was lost is set again by the next update call.
-                let arguments = encode(&GetArguments { key: ByteBuf::from(self.case.keys[0].clone()) });
-                // Refused while the router is being started; it is asked again.
-                self.network.submit(self.network.users[0], self.network.router, "get", arguments).ok();
+            if self.steps.is_multiple_of(POKE_STEPS) {
+                self.poke();
             }
             self.advance(2 * SECOND_NANOS)?;
             if self.network.instance.time_nanos() < settled || !self.administrator.is_idle() {
@@ -249,15 +263,15 @@ impl<'a> Run<'a> {
     /// Repeats an operation until it is done.
     fn insist(&mut self, key: usize, method: Method) -> Result<(), Failure> {
         let user = self.network.users[0];
-        let key_bytes = ByteBuf::from(self.case.keys[key].clone());
+        let key_bytes = self.case.keys[key].clone();
         let mut last = String::new();
         for attempt in 0..FINAL_ATTEMPTS_MAX {
             let (action, arguments) = if method == Method::Put {
                 let value = format!("final value of key {key}, attempt {attempt}").into_bytes();
                 let action = Action::Put(fingerprint(&value));
-                (action, encode(&PutArguments { key: key_bytes.clone(), value: ByteBuf::from(value) }))
+                (action, encode(&PutArguments::new(key_bytes.clone(), value)))
             } else {
-                (Action::Get, encode(&GetArguments { key: key_bytes.clone() }))
+                (Action::Get, encode(&GetArguments::new(key_bytes.clone())))
             };
             let operation = self.history.invoke(usize::MAX, key, action);
             let answer = if method == Method::GetQuery {

@@ -142,9 +142,9 @@ impl Stage {
             self.values += 1;
             let value = format!("value {}", self.values).into_bytes();
             let action = Action::Put(fingerprint(&value));
-            (action, encode(&PutArguments { key: key_bytes, value: ByteBuf::from(value) }))
+            (action, encode(&PutArguments::new(key_bytes, value)))
         } else {
-            (Action::Get, encode(&GetArguments { key: key_bytes }))
+            (Action::Get, encode(&GetArguments::new(key_bytes)))
         };
         let operation = self.history.invoke(0, key, action);
         let message = self.network.submit(user, self.network.router, method.name(), arguments);
@@ -202,7 +202,7 @@ impl Stage {
 
     /// Sends a call whose answer doesn't matter.
     fn poke(&mut self) {
-        let arguments = encode(&GetArguments { key: ByteBuf::from(self.case.keys[0].clone()) });
+        let arguments = encode(&GetArguments::new(self.case.keys[0].clone()));
         self.network.submit(self.network.users[0], self.network.router, Method::Get.name(), arguments).ok();
     }
 

@@ -8,7 +8,6 @@ use canopy_simulator::instance::MessageId;
 use canopy_types::codec::encode;
 use canopy_types::limits::VALUE_BYTES_MAX;
 use canopy_types::{DeleteArguments, GetArguments, PutArguments};
-use serde_bytes::ByteBuf;
 
 use crate::answers::{Impossible, Method, describe_reply, fingerprint, read_forwarded, read_reject, read_reply};
 use crate::caller::{Forward, Forwarded};
@@ -213,15 +212,15 @@ impl Workload {
     }
 
     fn make(&mut self, case: &Case, method: Method, key: usize) -> (Action, Vec<u8>) {
-        let key = ByteBuf::from(case.keys[key].clone());
+        let key = case.keys[key].clone();
         match method {
             Method::Put => {
                 let value = self.make_value(case);
                 let action = Action::Put(fingerprint(&value));
-                (action, encode(&PutArguments { key, value: ByteBuf::from(value) }))
+                (action, encode(&PutArguments::new(key, value)))
             }
-            Method::Delete => (Action::Delete, encode(&DeleteArguments { key })),
-            Method::Get | Method::GetQuery => (Action::Get, encode(&GetArguments { key })),
+            Method::Delete => (Action::Delete, encode(&DeleteArguments::new(key))),
+            Method::Get | Method::GetQuery => (Action::Get, encode(&GetArguments::new(key))),
         }
     }
 

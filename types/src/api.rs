@@ -23,27 +23,82 @@ pub struct InitArguments {
     pub shard_cycles: Option<Nat>,
 }
 
-/// What to store under which key.
+/// Names one write, so that sending it again within 15 minutes is told what the first sending did.
+///
+/// It belongs to its caller: equal ids of two callers are two operations.
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// 16 bytes, drawn at random by the client and kept for its retries.
+    pub id: ByteBuf,
+    /// When the client first sent it, in nanoseconds since 1970; kept for its retries too.
+    pub issued_at_nanoseconds: u64,
+}
+
+/// What must hold of a record for a write to be done.
+#[derive(CandidType, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// Nothing is stored under the key.
+    Absent,
+    /// Something is stored under the key.
+    Present,
+    /// The record has this version.
+    Version(Version),
+}
+
+/// What to store under which key. `record { key; value }` is enough.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct PutArguments {
     /// 1 to 1,024 bytes.
     pub key: ByteBuf,
     /// Up to 1 MiB.
     pub value: ByteBuf,
+    /// What must hold of the record that is there; nothing when null.
+    pub precondition: Option<Precondition>,
+    /// After how many milliseconds the record ends, from 1 on; never when null.
+    pub time_to_live_milliseconds: Option<u64>,
+    /// The write's name, for sending it again; when null, a write whose answer was lost stays unknown.
+    pub operation: Option<Operation>,
 }
 
-/// Which record to read.
-#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+impl PutArguments {
+    /// Asks to store `value` under `key`, whatever is there, for ever.
+    pub fn new(key: impl Into<ByteBuf>, value: impl Into<ByteBuf>) -> Self {
+        Self { key: key.into(), value: value.into(), ..Self::default() }
+    }
+}
+
+/// Which record to read, and how much of it. `record { key }` is enough.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct GetArguments {
     /// 1 to 1,024 bytes.
     pub key: ByteBuf,
+    /// Whether to answer the value, or only its length; true when null.
+    pub include_value: Option<bool>,
 }
 
-/// Which record to remove.
-#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+impl GetArguments {
+    /// Asks for the whole record under `key`.
+    pub fn new(key: impl Into<ByteBuf>) -> Self {
+        Self { key: key.into(), include_value: None }
+    }
+}
+
+/// Which record to remove. `record { key }` is enough.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeleteArguments {
     /// 1 to 1,024 bytes.
     pub key: ByteBuf,
+    /// What must hold of the record that is there; nothing when null.
+    pub precondition: Option<Precondition>,
+    /// The write's name, for sending it again; when null, a delete whose answer was lost stays unknown.
+    pub operation: Option<Operation>,
+}
+
+impl DeleteArguments {
+    /// Asks to remove what is stored under `key`, whatever it is.
+    pub fn new(key: impl Into<ByteBuf>) -> Self {
+        Self { key: key.into(), ..Self::default() }
+    }
 }
 
 /// A put that was done.
@@ -56,10 +111,14 @@ pub struct PutReply {
 /// What is stored under a key.
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The bytes that were put.
+    /// The bytes that were put; empty when they were not asked for.
     pub value: ByteBuf,
     /// Version of the put.
     pub version: Version,
+    /// When the record ends, in nanoseconds since 1970; null: never.
+    pub expires_at_nanoseconds: Option<u64>,
+    /// Length of the value when it was not asked for, else null.
+    pub value_bytes: Option<u64>,
 }
 
 /// A delete that was done.
@@ -95,6 +154,11 @@ pub enum BusyReason {
     ShardGrows,
     /// The range is changing hands.
     RangeMoves,
+    /// The key was written so often in the last 15 minutes that no more outcomes of operations can be kept.
+    TooManyOperations {
+        /// How many are kept per key.
+        operations_max: u64,
+    },
 }
 
 /// Why a put was not done, or may not have been.
@@ -130,6 +194,44 @@ pub enum PutError {
         bytes: u64,
         /// The longest that is accepted.
         bytes_max: u64,
+    },
+    /// Not done: the precondition does not hold.
+    PreconditionFailed {
+        /// Version of the record that is there; null when there is none.
+        found: Option<Version>,
+    },
+    /// Not done: an operation's id has 16 bytes.
+    OperationIdLength {
+        /// Its length.
+        bytes: u64,
+        /// The length that is accepted.
+        bytes_required: u64,
+    },
+    /// Not done now; whether it was done before can't be told any more.
+    OperationTooOld {
+        /// Operations issued at this time or before are refused, in nanoseconds since 1970.
+        oldest_nanoseconds: u64,
+    },
+    /// Not done: the client's clock is ahead of the service's.
+    OperationFromTheFuture {
+        /// Operations issued after this time are refused, in nanoseconds since 1970.
+        newest_nanoseconds: u64,
+    },
+    /// Not done: the caller has sent an operation of the same id with other arguments.
+    OperationIdReused,
+    /// Not done: the time to live is out of bounds.
+    TimeToLiveOutOfBounds {
+        /// What was asked for.
+        milliseconds: u64,
+        /// The shortest that is accepted.
+        milliseconds_min: u64,
+        /// The longest that is accepted.
+        milliseconds_max: u64,
+    },
+    /// Not done: as many other keys as may be have the very hashes of this one. Use another key.
+    KeyCollides {
+        /// How many keys may have equal hashes.
+        keys_max: u64,
     },
     /// Not done: try again later.
     Busy {
@@ -186,6 +288,11 @@ pub enum GetError {
         /// The longest that is accepted.
         bytes_max: u64,
     },
+    /// The record doesn't fit the reply that is left: ask for it again, alone.
+    AskAgain {
+        /// Length of its value.
+        bytes: u64,
+    },
     /// Try again later.
     Busy {
         /// When trying again makes sense.
@@ -230,6 +337,35 @@ pub enum DeleteError {
         bytes: u64,
         /// The longest that is accepted.
         bytes_max: u64,
+    },
+    /// Not done: the precondition does not hold.
+    PreconditionFailed {
+        /// Version of the record that is there; null when there is none.
+        found: Option<Version>,
+    },
+    /// Not done: an operation's id has 16 bytes.
+    OperationIdLength {
+        /// Its length.
+        bytes: u64,
+        /// The length that is accepted.
+        bytes_required: u64,
+    },
+    /// Not done now; whether it was done before can't be told any more.
+    OperationTooOld {
+        /// Operations issued at this time or before are refused, in nanoseconds since 1970.
+        oldest_nanoseconds: u64,
+    },
+    /// Not done: the client's clock is ahead of the service's.
+    OperationFromTheFuture {
+        /// Operations issued after this time are refused, in nanoseconds since 1970.
+        newest_nanoseconds: u64,
+    },
+    /// Not done: the caller has sent an operation of the same id with other arguments.
+    OperationIdReused,
+    /// Not done: the shard has no memory left, not even for what a delete leaves behind.
+    OutOfSpace {
+        /// The full shard.
+        shard: Principal,
     },
     /// Not done: try again later.
     Busy {

@@ -10,10 +10,17 @@
 /// The function gets `Result<Argument, MalformedArguments>`, or nothing, and returns the reply: at once for `update`
 /// and `query`, as a future for `async_update` and `async_query`. A method without argument ignores what it is sent.
 ///
+/// The kinds that begin with `raw_` are for hot methods, see [`wire`](crate::wire): the function gets nothing, reads the
+/// message and replies by itself, and the types are only told. Without `async_` it runs outside the executor of
+/// `ic-cdk`, which would cost more than reading a record: it may not spawn.
+///
 /// In tests it also makes `interface()`, the Candid text of the service.
 #[macro_export]
 macro_rules! endpoints {
     (init($init:ty); $($kind:ident $export:literal $name:ident($($argument:ty)?) -> $reply:ty;)*) => {
+        // Every argument's type is used, also where it is only told.
+        $($(const _: Option<$argument> = None;)?)*
+
         $(
             #[cfg(target_family = "wasm")]
             const _: () = {
@@ -61,6 +68,18 @@ macro_rules! endpoint_body {
             ::ic_cdk::api::msg_reply($crate::codec::encode(&reply));
         })
     };
+    (raw_update $name:ident($($argument:ty)?) -> $reply:ty) => {
+        $name()
+    };
+    (raw_query $name:ident($($argument:ty)?) -> $reply:ty) => {
+        $name()
+    };
+    (raw_async_update $name:ident($($argument:ty)?) -> $reply:ty) => {
+        ::ic_cdk::futures::internals::in_executor_context(|| ::ic_cdk::futures::spawn($name()))
+    };
+    (raw_async_query $name:ident($($argument:ty)?) -> $reply:ty) => {
+        ::ic_cdk::futures::internals::in_query_executor_context(|| ::ic_cdk::futures::spawn($name()))
+    };
     (async_update $name:ident($($argument:ty)?) -> $reply:ty) => {
         ::ic_cdk::futures::internals::in_executor_context(|| {
             ::ic_cdk::futures::spawn(async {
@@ -88,6 +107,18 @@ macro_rules! endpoint_modes {
     };
     (async_update) => {
         vec![]
+    };
+    (raw_update) => {
+        vec![]
+    };
+    (raw_async_update) => {
+        vec![]
+    };
+    (raw_query) => {
+        vec![::candid::types::FuncMode::Query]
+    };
+    (raw_async_query) => {
+        vec![::candid::types::FuncMode::CompositeQuery]
     };
     (query) => {
         vec![::candid::types::FuncMode::Query]

@@ -4,7 +4,7 @@ use candid::CandidType;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-use crate::limits::SECRET_BYTES;
+use crate::limits::{SECRET_BYTES, TAG_SEED_BYTES};
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +44,42 @@ impl HashSecret {
     /// The input is longer than any key may be, so a fingerprint is no key's hash.
     pub fn fingerprint(&self) -> u64 {
         self.hash(&[0x43; crate::limits::KEY_BYTES_MAX + 1]).0
+    }
+}
+
+/// The secret of what only shards compute: the tags that order records of equal hash, and the names of operations.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TagSecret([u8; SECRET_BYTES]);
+
+impl TagSecret {
+    /// Stretches the seed that the router drew to a secret. Without a seed (routers of version 0.1.0 drew none) it
+    /// follows from the secret of the hash, so that all shards of such a router agree too.
+    pub fn derive(secret: &HashSecret, seed: Option<&[u8; TAG_SEED_BYTES]>) -> Self {
+        let mut bytes = [0; SECRET_BYTES];
+        let mut input = [0; TAG_SEED_BYTES + 1];
+        input[1..].copy_from_slice(seed.unwrap_or(&[0; TAG_SEED_BYTES]));
+        for (number, part) in (0u8..).zip(bytes.chunks_exact_mut(16)) {
+            input[0] = number;
+            part.copy_from_slice(&xxhash_rust::xxh3::xxh3_128_with_secret(&input, &secret.0).to_le_bytes());
+        }
+        Self(bytes)
+    }
+
+    /// Hashes bytes to 64 bits: XXH3 with this secret.
+    pub fn hash(&self, bytes: &[u8]) -> u64 {
+        xxhash_rust::xxh3::xxh3_64_with_secret(bytes, &self.0)
+    }
+
+    /// Hashes bytes to 128 bits: XXH3 with this secret.
+    pub fn wide_hash(&self, bytes: &[u8]) -> u128 {
+        xxhash_rust::xxh3::xxh3_128_with_secret(bytes, &self.0)
+    }
+}
+
+/// As for the other secret.
+impl fmt::Debug for TagSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("TagSecret(..)")
     }
 }
 

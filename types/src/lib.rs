@@ -2,8 +2,9 @@
 //!
 //! Start at [`api`]: the arguments, replies and errors of the router's methods. [`shard`] holds those of a shard,
 //! which only routers and administrators see, and [`status`] what a router reports about itself. [`limits`] are the
-//! promised bounds, [`range`] and [`hash`] cut the hash space, [`codec`] turns all of it into Candid and back, and
-//! [`endpoints`] ties both canisters' methods to functions.
+//! promised bounds, [`range`] and [`hash`] cut the hash space, [`codec`] turns all of it into Candid and back, [`wire`]
+//! does that for the hot methods in a fiftieth of the instructions, and [`endpoints`] ties both canisters' methods to
+//! functions.
 //!
 //! Arguments are records, so that optional fields can be added; results are `variant { Ok; Err }`, where every error
 //! says what did not happen and what the caller should do.
@@ -19,12 +20,13 @@ pub mod range;
 pub mod routing;
 pub mod shard;
 pub mod status;
+pub mod wire;
 
 pub use api::{
     BusyReason, DeleteArguments, DeleteError, DeleteReply, DeleteResult, GetArguments, GetError, GetResult,
-    InitArguments, PutArguments, PutError, PutReply, PutResult, Record,
+    InitArguments, Operation, Precondition, PutArguments, PutError, PutReply, PutResult, Record,
 };
 pub use codec::MalformedArguments;
-pub use hash::{HashSecret, KeyHash};
+pub use hash::{HashSecret, KeyHash, TagSecret};
 pub use range::HashRange;
 pub use routing::{Epoch, Route, RoutingTable, ShardIndex, Version};

@@ -14,6 +14,29 @@ pub const KEY_BYTES_MAX: usize = 1024;
 /// Longest value that is kept as one record, in bytes.
 pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Length of an operation's id, in bytes.
+pub const OPERATION_ID_BYTES: usize = 16;
+
+/// How long the outcome of an operation is kept after it was issued, in seconds; older ones are refused.
+pub const OPERATION_KEPT_SECONDS: u64 = 15 * 60;
+
+/// How far ahead of a shard's clock an operation may be issued, in seconds.
+pub const OPERATION_AHEAD_SECONDS: u64 = 60;
+
+/// Shortest time to live, in milliseconds.
+pub const TIME_TO_LIVE_MILLISECONDS_MIN: u64 = 1;
+
+/// Longest time to live, in milliseconds: 100 years of 365 days. Longer is for ever, which null says.
+pub const TIME_TO_LIVE_MILLISECONDS_MAX: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+
+/// Most items of one batch.
+///
+/// An item dirties up to 4 pages of 4 KiB, and a canister that dirties more than 75 MiB in a round is made to wait.
+pub const BATCH_ITEMS_MAX: usize = 4096;
+
+/// Length of the seed of the secret that tells records of equal hash apart, in bytes.
+pub const TAG_SEED_BYTES: usize = RANDOM_BYTES_PER_CALL;
+
 /// Length of the secret of the keyed hash, in bytes (XXH3 takes 136 or more; its own default has 192).
 pub const SECRET_BYTES: usize = 192;
 
@@ -55,6 +78,8 @@ const _: () = assert!(
     "a record must fit one message"
 );
 const _: () = assert!(SECRET_BYTES.is_multiple_of(RANDOM_BYTES_PER_CALL), "the secret is drawn in whole answers");
+const _: () = assert!(BATCH_ITEMS_MAX * 4 * 4096 < 75 * 1024 * 1024, "a batch must not make its shard wait");
+const _: () = assert!(SECRET_BYTES.is_multiple_of(16), "the tags' secret is made of whole hashes");
 const _: () = assert!(SECRET_BYTES >= 136, "XXH3 refuses shorter secrets");
 const _: () = assert!(ADMINISTRATORS_MAX + 2 <= CONTROLLERS_MAX, "router and administrators control each shard");
 const _: () = assert!(INITIAL_SHARDS_MIN <= INITIAL_SHARDS_DEFAULT && INITIAL_SHARDS_DEFAULT <= INITIAL_SHARDS_MAX);

@@ -4,7 +4,7 @@ use candid::{CandidType, Nat, Principal};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::api::{DeleteReply, PutReply, Record};
+use crate::api::{DeleteReply, GetArguments, Operation, Precondition, PutReply, Record};
 use crate::range::HashRange;
 use crate::routing::{Epoch, ShardIndex, Version};
 
@@ -23,6 +23,9 @@ pub struct ShardInitArguments {
     pub epoch: Epoch,
     /// The shard's number within its router.
     pub index: ShardIndex,
+    /// Seed of the second hash, which orders records of equal hash and is told to shards only, 32 bytes. All shards of
+    /// a router have the same. Null with routers of version 0.1.0, which drew none.
+    pub tag_seed: Option<ByteBuf>,
 }
 
 /// Whom to ask instead, as far as the shard knows.
@@ -36,7 +39,7 @@ pub struct WrongShard {
     pub owner: Option<Principal>,
 }
 
-/// Why a shard did not do what it was asked. None of these changed anything.
+/// Why a shard did not do what it was asked. None of these changed a record.
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum ShardError {
     /// The arguments are not what the method takes.
@@ -67,6 +70,61 @@ pub enum ShardError {
     },
     /// The key's hash belongs to another shard.
     WrongShard(WrongShard),
+    /// The precondition does not hold.
+    PreconditionFailed {
+        /// Version of the record that is there; null when there is none.
+        found: Option<Version>,
+    },
+    /// An operation's id has 16 bytes.
+    OperationIdLength {
+        /// Its length.
+        bytes: u64,
+        /// The length that is accepted.
+        bytes_required: u64,
+    },
+    /// Not done now; whether the operation was done before can't be told any more.
+    OperationTooOld {
+        /// Operations issued at this time or before are refused, in nanoseconds since 1970.
+        oldest_nanoseconds: u64,
+    },
+    /// The client's clock is ahead of the shard's.
+    OperationFromTheFuture {
+        /// Operations issued after this time are refused, in nanoseconds since 1970.
+        newest_nanoseconds: u64,
+    },
+    /// The caller has sent an operation of the same id with other arguments.
+    OperationIdReused,
+    /// The key was written so often in the last 15 minutes that no more outcomes of operations can be kept. Try again.
+    TooManyOperations {
+        /// How many are kept per key.
+        operations_max: u64,
+    },
+    /// The time to live is out of bounds.
+    TimeToLiveOutOfBounds {
+        /// What was asked for.
+        milliseconds: u64,
+        /// The shortest that is accepted.
+        milliseconds_min: u64,
+        /// The longest that is accepted.
+        milliseconds_max: u64,
+    },
+    /// As many other keys as may be have the very hashes of this one.
+    KeyCollides {
+        /// How many keys may have equal hashes.
+        keys_max: u64,
+    },
+    /// The record doesn't fit what is left of the reply: ask for it again, alone.
+    AskAgain {
+        /// Length of its value.
+        bytes: u64,
+    },
+    /// The batch is too long. None of it was done.
+    TooManyItems {
+        /// Its items.
+        items: u64,
+        /// The most that are accepted.
+        items_max: u64,
+    },
     /// Memory is being added. Try again.
     Growing {
         /// When trying again makes sense.
@@ -82,6 +140,76 @@ pub type ShardPutResult = Result<PutReply, ShardError>;
 pub type ShardGetResult = Result<Option<Record>, ShardError>;
 /// What a shard's `delete` answers.
 pub type ShardDeleteResult = Result<DeleteReply, ShardError>;
+
+/// One record to write in a batch; the fields are those of a put.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PutItem {
+    /// 1 to 1,024 bytes.
+    pub key: ByteBuf,
+    /// Up to 1 MiB.
+    pub value: ByteBuf,
+    /// What must hold of the record that is there.
+    pub precondition: Option<Precondition>,
+    /// After how many milliseconds the record ends.
+    pub time_to_live_milliseconds: Option<u64>,
+}
+
+/// One record to remove in a batch; the fields are those of a delete.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct DeleteItem {
+    /// 1 to 1,024 bytes.
+    pub key: ByteBuf,
+    /// What must hold of the record that is there.
+    pub precondition: Option<Precondition>,
+}
+
+/// What to do in one item of a batch.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Read a record.
+    Get(GetArguments),
+    /// Store a record.
+    Put(PutItem),
+    /// Remove a record.
+    Delete(DeleteItem),
+}
+
+/// One item of a batch.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Its place in the caller's own batch, which may be spread over shards: caller, operation and index name a write.
+    pub index: u32,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What the router asks of one shard, on behalf of one caller, in one message.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ApplyArguments {
+    /// Who asked the router. An administrator who calls a shard directly names itself.
+    pub caller: Principal,
+    /// Names the batch's writes, together with caller and index.
+    pub operation: Option<Operation>,
+    /// Length of the reply that the caller can take, in bytes; the platform's bound when null. Records that don't fit
+    /// are answered `AskAgain`.
+    pub reply_bytes_max: Option<u64>,
+    /// What to do, in this order; at most 4,096.
+    pub items: Vec<Item>,
+}
+
+/// What became of one item.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Of a get.
+    Get(ShardGetResult),
+    /// Of a put.
+    Put(ShardPutResult),
+    /// Of a delete.
+    Delete(ShardDeleteResult),
+}
+
+/// What `apply` answers: one answer per item, in their order.
+pub type ShardApplyResult = Result<Vec<Answer>, ShardError>;
 
 /// What a shard says about itself.
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -106,7 +234,7 @@ pub struct ShardInfo {
     pub record_bytes: u64,
     /// Stable memory of the canister, in bytes.
     pub stable_bytes: u64,
-    /// Highest version given.
+    /// The least version that a put of an absent key gets. It grows with the clock, and never goes back.
     pub last_version: Version,
     /// Whether memory ran out.
     pub out_of_space: bool,

@@ -87,6 +87,7 @@ fn modules_export_their_methods_and_nothing_else() {
         "canister_post_upgrade",
         "canister_query get_query",
         "canister_query info",
+        "canister_update apply",
         "canister_update delete",
         "canister_update get",
         "canister_update put",

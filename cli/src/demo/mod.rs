@@ -93,7 +93,7 @@ fn import<'a>(
             match fs::read(&file.path) {
                 Ok(value) => {
                     read.push(Stored { file, digest: Sha256::digest(&value).into() });
-                    payloads.push(encode(&PutArguments { key: file.key.clone().into(), value: value.into() }));
+                    payloads.push(encode(&PutArguments::new(file.key.clone(), value)));
                 }
                 Err(error) => failed.push(format!("{}: {error}", file.path.display())),
             }
@@ -115,7 +115,7 @@ fn compare(deployment: &Deployment, stored: &[Stored], figures: &mut Figures) ->
     let bar = bar("get", stored.iter().map(|stored| stored.file.bytes).sum());
     let mut differences = vec![];
     for batch in stored.chunks(batch_len(stored.len())) {
-        let payload = |stored: &Stored| encode(&GetArguments { key: stored.file.key.clone().into() });
+        let payload = |stored: &Stored| encode(&GetArguments::new(stored.file.key.clone()));
         let answers = deployment.call_all("get", batch.iter().map(payload).collect(), figures)?;
         for (stored, answer) in batch.iter().zip(answers) {
             bar.inc(stored.file.bytes);

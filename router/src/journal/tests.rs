@@ -1,5 +1,6 @@
 use super::*;
 use candid::Nat;
+use canopy_types::limits::TAG_SEED_BYTES;
 use canopy_types::shard::ShardError;
 
 const ROUTER: Principal = Principal::management_canister();
@@ -41,6 +42,7 @@ impl World {
     fn with_secret(shards: u32) -> Self {
         let mut world = Self::new(shards);
         world.journal.secret = ByteBuf::from(vec![7; SECRET_BYTES]);
+        world.journal.tag_seed = Some(ByteBuf::from(vec![8; TAG_SEED_BYTES]));
         world
     }
 
@@ -149,9 +151,17 @@ fn good_answers_lead_to_a_table_that_covers_everything() {
     world.run();
     let table = world.journal.routing_table().unwrap();
     assert_eq!(table.routes.iter().map(|route| route.shard).collect::<Vec<_>>(), [0, 1, 2].map(canister));
-    assert_eq!(world.sent.len(), 6 + 3 * 3);
+    assert_eq!(world.sent.len(), 6 + 1 + 3 * 3);
     assert_eq!(world.journal.alarms(), []);
     assert_eq!(world.journal.status().step, None);
+}
+
+#[test]
+fn plan_of_version_0_1_0_goes_on_without_a_tag_seed() {
+    let mut world = World::with_secret(1);
+    world.journal.tag_seed = None;
+    assert_eq!(world.until_sent(), Some(Step::CreateShard(FIRST)));
+    assert_eq!(world.journal.tag_seed(), None);
 }
 
 #[test]

@@ -10,15 +10,27 @@ fn arguments() -> ShardInitArguments {
         range: HashRange::FULL,
         epoch: Epoch::FIRST,
         index: ShardIndex(0),
+        tag_seed: None,
     }
 }
 
 #[test]
 fn only_router_and_administrators_are_obeyed() {
     let identity = Identity::from_arguments(arguments()).ok().unwrap();
-    assert!(identity.obeys(Principal::from_slice(&[1])) && identity.obeys(Principal::from_slice(&[2])));
+    let (router, administrator) = (Principal::from_slice(&[1]), Principal::from_slice(&[2]));
+    assert_eq!(identity.check_caller(router.as_slice()), Ok(()));
+    assert_eq!(identity.check_caller(administrator.as_slice()), Ok(()));
     let stranger = Principal::anonymous();
-    assert_eq!(identity.check_caller(stranger), Err(ShardError::Unauthorised { caller: stranger }));
+    assert_eq!(identity.check_caller(stranger.as_slice()), Err(ShardError::Unauthorised { caller: stranger }));
+}
+
+#[test]
+fn only_the_router_acts_for_others() {
+    let identity = Identity::from_arguments(arguments()).ok().unwrap();
+    assert_eq!(identity.check_on_behalf(&[1], &[9]), Ok(()));
+    assert_eq!(identity.check_on_behalf(&[2], &[2]), Ok(()));
+    let caller = Principal::from_slice(&[2]);
+    assert_eq!(identity.check_on_behalf(&[2], &[9]), Err(ShardError::Unauthorised { caller }));
 }
 
 #[test]
@@ -47,6 +59,8 @@ fn arguments_that_no_router_sends_are_refused() {
     assert_eq!(Identity::from_arguments(crowd).err(), Some(InitFault::TooManyAdministrators));
     let short = ShardInitArguments { secret: ByteBuf::from(vec![5; 32]), ..arguments() };
     assert_eq!(Identity::from_arguments(short).err(), Some(InitFault::SecretLength));
+    let odd = ShardInitArguments { tag_seed: Some(ByteBuf::from(vec![5; 31])), ..arguments() };
+    assert_eq!(Identity::from_arguments(odd).err(), Some(InitFault::TagSeedLength));
     let empty = HashRange { first: KeyHash(2), last: KeyHash(1) };
     let nothing = ShardInitArguments { range: empty, ..arguments() };
     assert_eq!(Identity::from_arguments(nothing).err(), Some(InitFault::EmptyRange));

@@ -1,40 +1,30 @@
 use super::*;
 
 #[test]
-fn memory_is_asked_for_once_and_before_it_is_short() {
+fn memory_is_asked_for_once() {
     let mut growth = Growth::default();
-    assert!(!growth.request(LOW_PAGES, 0));
-    assert!(growth.request(LOW_PAGES - 1, 0));
-    assert!(!growth.request(LOW_PAGES - 1, RETRY_NANOSECONDS), "one request at a time");
-    assert_eq!(growth.judge(LOW_PAGES - 1, 0), Verdict::Enough);
-}
-
-#[test]
-fn put_waits_while_memory_is_coming() {
-    let mut growth = Growth::default();
-    growth.request(0, 100);
-    assert_eq!(growth.judge(RESERVE_PAGES - 1, 100), Verdict::Growing);
+    assert!(growth.request(100));
+    assert!(growth.is_due() && !growth.request(100 + RETRY_NANOSECONDS), "one request at a time");
     growth.finish(true);
-    assert_eq!(growth.judge(STEP_PAGES, 100), Verdict::Enough);
+    assert!(!growth.is_due() && growth.request(101), "after a success the next one is free");
 }
 
 #[test]
-fn refused_growth_is_out_of_space_until_a_later_one_succeeds() {
+fn refused_growth_is_tried_again_after_a_while() {
     let mut growth = Growth::default();
-    growth.request(0, 0);
+    growth.request(0);
     growth.finish(false);
-    assert_eq!(growth.judge(0, 1), Verdict::OutOfSpace);
-    assert!(!growth.request(0, 1));
-    assert!(growth.request(0, RETRY_NANOSECONDS + 1));
-    growth.finish(true);
-    assert_eq!(growth.judge(RESERVE_PAGES, 2), Verdict::Enough);
+    assert!(!growth.is_due() && !growth.request(1));
+    assert!(!growth.take_overdue(OVERDUE_NANOSECONDS + 1), "its end is known");
+    assert!(growth.request(RETRY_NANOSECONDS + 1));
 }
 
 #[test]
-fn trapped_growth_is_noticed_and_tried_again() {
+fn trapped_growth_is_noticed_once_and_tried_again() {
     let mut growth = Growth::default();
-    growth.request(0, 0);
-    assert_eq!(growth.judge(0, OVERDUE_NANOSECONDS + 1), Verdict::OutOfSpace);
-    assert!(growth.request(0, RETRY_NANOSECONDS + 1));
-    assert_eq!(growth.judge(0, RETRY_NANOSECONDS + 1), Verdict::Growing);
+    growth.request(0);
+    assert!(!growth.take_overdue(OVERDUE_NANOSECONDS));
+    assert!(growth.take_overdue(OVERDUE_NANOSECONDS + 1));
+    assert!(!growth.take_overdue(OVERDUE_NANOSECONDS + 2) && !growth.is_due());
+    assert!(growth.request(RETRY_NANOSECONDS + 1));
 }

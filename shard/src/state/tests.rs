@@ -1,10 +1,15 @@
 use super::*;
-use crate::growth::RESERVE_PAGES;
+use candid::Principal;
 use canopy_types::limits::{SECRET_BYTES, VALUE_BYTES_MAX};
-use canopy_types::{Epoch, HashRange, KeyHash, ShardIndex};
+use canopy_types::wire::{GetRef, PutRef};
+use canopy_types::{Epoch, HashRange, ShardIndex};
 use serde_bytes::ByteBuf;
 
-fn arguments() -> ShardInitArguments {
+use crate::operations::Origin;
+
+const NOW: u64 = 1_780_000_000_000_000_000;
+
+pub fn arguments() -> ShardInitArguments {
     ShardInitArguments {
         router: Principal::from_slice(&[1]),
         administrators: vec![],
@@ -12,16 +17,27 @@ fn arguments() -> ShardInitArguments {
         range: HashRange::FULL,
         epoch: Epoch::FIRST,
         index: ShardIndex(3),
+        tag_seed: Some(ByteBuf::from(vec![6; 32])),
     }
+}
+
+fn put(state: &mut State, key: &[u8], value: &[u8]) -> Result<Version, canopy_types::shard::ShardError> {
+    let origin = Origin { caller: &[1], operation: None, index: 0 };
+    let put = PutRef { key, value, precondition: None, time_to_live_milliseconds: None, operation: None };
+    state.put(&origin, &put)
 }
 
 #[test]
 fn reopened_shard_has_identity_and_records() {
     let memory = DefaultMemoryImpl::default();
-    let version = State::create(memory.clone(), arguments()).store.put(KeyHash(1), b"k", b"v", 9);
-    let state = State::open(memory);
+    let mut state = State::create(memory.clone(), &arguments());
+    state.store.observe_clock(NOW);
+    let version = put(&mut state, b"k", b"v").unwrap();
+    let mut state = State::open(memory);
     assert_eq!(state.identity.index, ShardIndex(3));
-    assert_eq!(state.store.get(KeyHash(1), b"k"), Some((version, b"v".to_vec())));
+    assert_eq!(state.least_version(), version);
+    let reply = state.get(&GetRef { key: b"k", include_value: None }).unwrap();
+    assert!(reply.windows(8).any(|window| window == version.0.to_le_bytes()));
 }
 
 #[test]
@@ -31,28 +47,82 @@ fn empty_memory_is_no_shard() {
 }
 
 #[test]
-#[should_panic(expected = "this code reads layout 1 only")]
-fn unknown_layout_is_not_opened() {
+#[should_panic(expected = "stable memory holds something else than a shard")]
+fn foreign_memory_is_no_shard() {
     let memory = DefaultMemoryImpl::default();
-    let state = State::create(memory.clone(), arguments());
-    state.manager.get(HEADER_MEMORY).write(8, &2u32.to_le_bytes());
+    memory.grow(1);
     State::open(memory);
 }
 
 #[test]
-fn a_put_takes_no_memory_from_the_platform_while_the_reserve_is_there() {
+#[should_panic(expected = "this code reads layouts 1 and 2 only")]
+fn unknown_layout_is_not_opened() {
     let memory = DefaultMemoryImpl::default();
-    let mut state = State::create(memory.clone(), arguments());
-    let (value, before) = (vec![7; VALUE_BYTES_MAX], memory.size());
-    let mut least = u64::MAX;
-    for number in 0u64..200 {
-        if state.unused_pages() < RESERVE_PAGES {
-            break;
+    State::create(memory.clone(), &arguments());
+    memory.write(VERSION_OFFSET as u64, &3u32.to_le_bytes());
+    State::open(memory);
+}
+
+#[test]
+fn puts_take_no_memory_from_the_platform_and_the_timer_adds_it() {
+    let memory = DefaultMemoryImpl::default();
+    let mut state = State::create(memory.clone(), &arguments());
+    let (value, mut now, mut busy) = (vec![7; VALUE_BYTES_MAX], NOW, 0);
+    for number in 0u64..150 {
+        state.store.observe_clock(now);
+        let before = memory.size();
+        let result = put(&mut state, &number.to_be_bytes(), &value);
+        assert_eq!(memory.size(), before, "a put adds no memory");
+        busy += u64::from(result.is_err());
+        // The timer comes late.
+        if let Some(at) = state.take_alarm(now)
+            && number % 40 == 39
+        {
+            now = at;
+            while let Some(at) = state.run(now).filter(|&at| at == now) {
+                now = at + 1;
+            }
         }
-        state.store.put(KeyHash(number), &number.to_be_bytes(), &value, number);
-        least = least.min(state.unused_pages());
+        now += 40_000_000_000;
     }
-    assert_eq!(memory.size(), before);
-    assert!(least >= RESERVE_PAGES / 2, "{least} pages are left for deletes");
-    assert!(state.grow() && memory.size() == before + STEP_PAGES);
+    assert!(memory.size() > 3_000, "{} pages", memory.size());
+    assert!(busy < 100, "{busy} puts were busy");
+}
+
+#[test]
+fn what_ends_is_swept_and_then_the_timer_rests() {
+    let mut state = State::create(DefaultMemoryImpl::default(), &arguments());
+    state.store.observe_clock(NOW);
+    let origin = Origin { caller: &[1], operation: None, index: 0 };
+    let short = PutRef {
+        key: b"short",
+        value: b"v",
+        precondition: None,
+        time_to_live_milliseconds: Some(90_000),
+        operation: None,
+    };
+    state.put(&origin, &short).unwrap();
+    let mut now = NOW;
+    let mut alarm = state.take_alarm(now);
+    assert!(state.take_alarm(now).is_none(), "the timer is set");
+    let mut turns = 0;
+    while let Some(at) = alarm {
+        now = at;
+        alarm = state.run(now);
+        turns += 1;
+        assert!(turns < 20, "the timer never rests");
+    }
+    assert!(now >= NOW + 90_000_000_000);
+    assert_eq!(state.store.statistics().records, 0);
+}
+
+#[test]
+fn lost_timer_is_set_again() {
+    let mut state = State::create(DefaultMemoryImpl::default(), &arguments());
+    state.store.observe_clock(NOW);
+    put(&mut state, b"k", b"v").unwrap();
+    let at = state.take_alarm(NOW).expect("a new store wants to grow ahead");
+    assert_eq!(state.take_alarm(at + LOST_NANOSECONDS), None);
+    let later = at + RETRY_NANOSECONDS + LOST_NANOSECONDS;
+    assert_eq!(state.take_alarm(later), Some(later));
 }

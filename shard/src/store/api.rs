@@ -85,6 +85,7 @@ pub enum Outcome {
     Written {
         version: u64,
     },
+    /// Deleted the record of this version.
     Deleted {
         version: u64,
     },

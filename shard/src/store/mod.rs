@@ -4,7 +4,7 @@
 //!
 //! | area | methods | file |
 //! |---|---|---|
-//! | one record | `get`, `head`, `put`, `delete`, `find_receipt` | `read.rs`, `write.rs` |
+//! | one record | `get`, `find`, `head`, `put`, `delete`, `find_receipt` | `read.rs`, `write.rs` |
 //! | many records | `walk`, `free_range`, `drop_tombstones` | `walk.rs`, `transfer.rs` |
 //! | transfers | `import_record`, `import_receipt`, `observe` | `transfer.rs` |
 //! | timers | `maintain` (grows the memory ahead), `sweep` (expired records, receipts) | `growth.rs`, `sweep.rs` |
@@ -44,4 +44,5 @@ pub use api::{
     Outcome, Precondition, Progress, Put, Receipt, Statistics, Swept, Violation, Walk, WalkEnd, WriteError,
 };
 pub use layout::{KEY_BYTES_MAX, METADATA_BYTES_MAX, RECEIPTS_PER_KEY_MAX, VALUE_BYTES_MAX};
+pub use read::ValuePlace;
 pub use state::Store;

@@ -8,15 +8,39 @@ use super::record::{Pointer, RecordHeader, read_if_key};
 use super::slabs::Slot;
 use super::state::Store;
 
+/// Where the value of a record that was found lies. Good until the store is changed.
+#[derive(Clone, Copy, Debug)]
+pub struct ValuePlace {
+    address: u64,
+    bytes: usize,
+}
+
 impl<M: Memory> Store<M> {
+    /// Moves shard time on to `now` without storing it, which the next change does. Call it first in every message;
+    /// a time that no change was made at may be forgotten.
+    pub fn observe_clock(&mut self, now: u64) {
+        self.counters.shard_time = self.counters.shard_time.max(now);
+    }
+
     /// Appends the value of a record to `value`. `None` if the record is absent: never written, deleted, or expired.
     pub fn get(&mut self, key: &KeyRef, value: &mut Vec<u8>) -> Option<Found> {
+        let (found, place) = self.find(key)?;
+        self.append_value(place, value);
+        Some(found)
+    }
+
+    /// Describes a record and tells where its value lies, for callers that write something before the value.
+    pub fn find(&mut self, key: &KeyRef) -> Option<(Found, ValuePlace)> {
         let (slot, header) = self.present(key)?;
-        let at = slot.address() + (RECORD_HEADER_BYTES + usize::from(header.key_bytes)) as u64;
-        if header.value_bytes > 0 {
-            self.pages.memory.read_append(at, header.value_bytes as usize, value);
+        let address = slot.address() + (RECORD_HEADER_BYTES + usize::from(header.key_bytes)) as u64;
+        Some((header.found(), ValuePlace { address, bytes: header.value_bytes as usize }))
+    }
+
+    /// Appends the value that `find` found.
+    pub fn append_value(&self, place: ValuePlace, value: &mut Vec<u8>) {
+        if place.bytes > 0 {
+            self.pages.memory.read_append(place.address, place.bytes, value);
         }
-        Some(header.found())
     }
 
     /// Describes a record without reading its value.

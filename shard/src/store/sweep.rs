@@ -47,6 +47,11 @@ impl<M: Memory> Store<M> {
         swept
     }
 
+    /// Tells whether there is anything that a sweep will remove, now or later.
+    pub fn awaits_sweep(&self) -> bool {
+        self.receipts.pages > 0 || self.expiry.entries > 0
+    }
+
     /// Removes a receipt's index entry and counts it no more. Entries of a range that was given away are gone already.
     fn sweep_receipt(&mut self, stored: &StoredReceipt, page: u32, index: u8) {
         let place = Pointer::Receipt { page, index }.encode();

@@ -4,8 +4,8 @@ use ic_stable_structures::Memory;
 
 use super::api::{Answer, Delete, KeyRef, Kind, Operation, Outcome, Precondition, Put, Receipt, WriteError};
 use super::layout::{
-    EQUAL_ENTRIES_MAX, ISSUED_AHEAD_MILLISECONDS, KEY_BYTES_MAX, NANOSECONDS_PER_MILLISECOND, RECEIPT_MILLISECONDS,
-    RECEIPTS_PER_KEY_MAX, VALUE_BYTES_MAX, milliseconds_up,
+    EQUAL_ENTRIES_MAX, ISSUED_AHEAD_MILLISECONDS, KEY_BYTES_MAX, NANOSECONDS_PER_MILLISECOND, OPERATION_PAGES,
+    RECEIPT_MILLISECONDS, RECEIPTS_PER_KEY_MAX, VALUE_BYTES_MAX, milliseconds_up,
 };
 use super::receipts::{StoredReceipt, is_live};
 use super::record::{Pointer, RecordHeader, write_record};
@@ -93,9 +93,15 @@ impl<M: Memory> Store<M> {
         let Some(record) = located.record.as_ref().filter(|_| current.is_some()) else {
             return self.only_receipt(&delete.key, &located, delete.operation, Outcome::Absent);
         };
-        let version = self.next_version(&located);
-        let outcome = Outcome::Deleted { version };
+        let outcome = Outcome::Deleted { version: record.header.version };
+        let own = delete.operation.map(|operation| Receipt { operation, outcome });
         if delete.keep_tombstone {
+            let version = self.next_version(&located);
+            // A tombstone names its own version, the receipt that of the deleted record: so it lies elsewhere.
+            self.check_receipts(&located, 1 + u32::from(own.is_some()))?;
+            if !self.has_room(OPERATION_PAGES, true) {
+                return Err(self.short_of_space(0));
+            }
             self.write_version(
                 &located,
                 &NewRecord {
@@ -104,18 +110,21 @@ impl<M: Memory> Store<M> {
                     value: &[],
                     version,
                     expires: 0,
-                    operation: delete.operation,
+                    operation: None,
                     privileged: true,
                 },
             )?;
+            if let Some(receipt) = own {
+                let located = self.locate(&delete.key);
+                let kept = self.keep_receipt(delete.key.hash, delete.key.tag, &located, receipt);
+                kept.expect("INVARIANT: count and room were checked before the tombstone was written");
+            }
         } else {
-            let own = delete.operation.map(|operation| Receipt { operation, outcome });
             let kept: [Option<Receipt>; 2] = [self.live_receipt(record), own];
             self.check_receipts(&located, kept.iter().flatten().count() as u32)?;
             if !self.has_room(0, true) {
                 return Err(self.short_of_space(0));
             }
-            self.counters.removed_version = self.counters.removed_version.max(version);
             self.remove_record(&delete.key, &located, record, &kept);
         }
         self.commit();

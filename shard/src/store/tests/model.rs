@@ -199,6 +199,7 @@ impl Case {
             | Request::Delete { key, precondition, operation, .. } => (self.key(*key), *precondition, *operation),
         };
         let key_ref = KeyRef { hash: key.0, tag: key.1, space: key.2, bytes: &key.3 };
+        let removed_before = self.store.removed_version();
         let (answer, privileged) = match &request {
             Request::Put { value, expires_at, .. } => {
                 let put =
@@ -258,10 +259,12 @@ impl Case {
                 assert!(holds);
             }
             (Request::Delete { keep_tombstone, .. }, Outcome::Deleted { version }) => {
-                self.check_version(&key, version);
-                assert!(holds && current.is_some());
+                assert!(holds && current == Some(version));
                 self.records.remove(&key);
                 if *keep_tombstone {
+                    let last = self.versions.get(&key).copied().unwrap_or(0).max(version).max(removed_before);
+                    let version = self.now.max(last + 1);
+                    self.check_version(&key, version);
                     let record = ModelRecord { kind: Kind::Tombstone, value: Vec::new(), version, expires: 0 };
                     self.records.insert(key.clone(), record);
                 }

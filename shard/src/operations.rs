@@ -1,0 +1,257 @@
+//! Put, get, delete and batches, on the state: what the methods do between reading a message and replying.
+
+use canopy_types::limits::{
+    BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, MESSAGE_OVERHEAD_BYTES_MAX, OPERATION_ID_BYTES, TIME_TO_LIVE_MILLISECONDS_MAX,
+    TIME_TO_LIVE_MILLISECONDS_MIN,
+};
+use canopy_types::shard::ShardError;
+use canopy_types::wire::batch::ANSWER_BYTES_MAX;
+use canopy_types::wire::replies::{self, RecordHead};
+use canopy_types::wire::{ActionRef, ApplyRef, DeleteRef, GetRef, OperationRef, PutRef, ReplyWriter};
+use canopy_types::{Precondition, TagSecret, Version};
+
+use crate::access::check_value;
+use crate::growth::RETRY_AFTER_MILLISECONDS;
+use crate::state::State;
+use crate::store::{self, Delete, KeyRef, Kind, Operation, Outcome, Put, ValuePlace, WriteError};
+
+#[cfg(test)]
+mod tests;
+
+/// Space of the clients' keys.
+pub const CLIENT_SPACE: u8 = 0;
+
+const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
+
+/// Whose write it is, and under which name.
+#[derive(Clone, Copy)]
+pub struct Origin<'a> {
+    /// Bytes of a principal: whoever asked first, the router or the shard.
+    pub caller: &'a [u8],
+    pub operation: Option<OperationRef<'a>>,
+    /// Place in the caller's batch.
+    pub index: u32,
+}
+
+impl State {
+    /// Stores a record in place of what was there.
+    ///
+    /// # Errors
+    ///
+    /// Why not; nothing was changed, but a failed precondition is remembered under the operation's name.
+    pub fn put(&mut self, origin: &Origin, put: &PutRef) -> Result<Version, ShardError> {
+        let key = self.key(put.key)?;
+        check_value(put.value)?;
+        let expires_at = self.expires_at(put.time_to_live_milliseconds)?;
+        let operation = self.operation(origin, |tags| {
+            let terms = [precondition_words(put.precondition), [put.time_to_live_milliseconds.map_or(0, |ttl| ttl), 0]];
+            digest(tags, PUT, key.tag, &terms, tags.hash(put.value))
+        })?;
+        self.fetch(&key)?;
+        let precondition = precondition(put.precondition);
+        let put = Put { key, kind: Kind::Value, value: put.value, expires_at, precondition, operation };
+        match self.store.put(&put).map_err(refusal)?.outcome {
+            Outcome::Written { version } => Ok(Version(version)),
+            Outcome::Refused { current } => Err(precondition_failed(current)),
+            Outcome::Deleted { .. } | Outcome::Absent => unreachable!("the digest tells puts from deletes"),
+        }
+    }
+
+    /// Removes a record and tells its version; `None` when there was none.
+    ///
+    /// # Errors
+    ///
+    /// As for `put`.
+    pub fn delete(&mut self, origin: &Origin, delete: &DeleteRef) -> Result<Option<Version>, ShardError> {
+        let key = self.key(delete.key)?;
+        let operation = self.operation(origin, |tags| {
+            digest(tags, DELETE, key.tag, &[precondition_words(delete.precondition), [0; 2]], 0)
+        })?;
+        self.fetch(&key)?;
+        let precondition = precondition(delete.precondition);
+        // What is deleted while old records are carried over must not come back.
+        let keep_tombstone = self.carrying_over.is_some();
+        match self.store.delete(&Delete { key, precondition, operation, keep_tombstone }).map_err(refusal)?.outcome {
+            Outcome::Deleted { version } => Ok(Some(Version(version))),
+            Outcome::Absent => Ok(None),
+            Outcome::Refused { current } => Err(precondition_failed(current)),
+            Outcome::Written { .. } => unreachable!("the digest tells puts from deletes"),
+        }
+    }
+
+    /// Reads a record and makes the reply.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn get(&mut self, get: &GetRef) -> Result<Vec<u8>, ShardError> {
+        let Some((head, place)) = self.find(get)? else { return Ok(replies::no_record()) };
+        let mut reply = replies::begin_record(&head);
+        if head.include_value {
+            self.store.append_value(place, &mut reply);
+        }
+        replies::end_record(&mut reply, &head);
+        Ok(reply)
+    }
+
+    /// Does the items of a batch one after the other and makes the reply.
+    ///
+    /// # Errors
+    ///
+    /// `TooManyItems`; nothing was done.
+    pub fn apply(&mut self, batch: &ApplyRef) -> Result<Vec<u8>, ShardError> {
+        if batch.items.len() > BATCH_ITEMS_MAX {
+            let items = batch.items.len() as u64;
+            return Err(ShardError::TooManyItems { items, items_max: BATCH_ITEMS_MAX as u64 });
+        }
+        let bound = batch.reply_bytes_max.unwrap_or(u64::MAX).min(REPLY_BYTES_MAX as u64) as usize;
+        let mut answers = ReplyWriter::new(&batch.items);
+        for (at, item) in batch.items.iter().enumerate() {
+            let origin = Origin { caller: batch.caller, operation: batch.operation, index: item.index };
+            match &item.action {
+                ActionRef::Put(put) => answers.put(self.put(&origin, put)),
+                ActionRef::Delete(delete) => answers.delete(self.delete(&origin, delete)),
+                ActionRef::Get(get) => {
+                    let kept = (batch.items.len() - at) * ANSWER_BYTES_MAX;
+                    let room = bound.saturating_sub(answers.bytes() + kept);
+                    self.answer_get(get, room, &mut answers);
+                }
+            }
+        }
+        Ok(answers.finish())
+    }
+
+    fn answer_get(&mut self, get: &GetRef, room: usize, answers: &mut ReplyWriter) {
+        match self.find(get) {
+            Err(error) => answers.no_record(Err(error)),
+            Ok(None) => answers.no_record(Ok(())),
+            Ok(Some((head, _))) if head.include_value && head.value_bytes > room => {
+                answers.no_record(Err(ShardError::AskAgain { bytes: head.value_bytes as u64 }));
+            }
+            Ok(Some((head, place))) => answers.record(&head, |reply| self.store.append_value(place, reply)),
+        }
+    }
+
+    fn find(&mut self, get: &GetRef) -> Result<Option<(RecordHead, ValuePlace)>, ShardError> {
+        let key = self.key(get.key)?;
+        self.fetch(&key)?;
+        Ok(self.store.find(&key).map(|(found, place)| {
+            let head = RecordHead {
+                version: Version(found.version),
+                expires_at_nanoseconds: found.expires_at,
+                value_bytes: found.value_bytes as usize,
+                include_value: get.include_value.unwrap_or(true),
+            };
+            (head, place)
+        }))
+    }
+
+    fn key<'k>(&self, bytes: &'k [u8]) -> Result<KeyRef<'k>, ShardError> {
+        let hash = self.identity.place(bytes)?;
+        Ok(KeyRef { hash: hash.0, tag: self.identity.tags.hash(bytes), space: CLIENT_SPACE, bytes })
+    }
+
+    /// Makes sure that a record of layout 1 is in the store before it is asked for.
+    fn fetch(&mut self, key: &KeyRef) -> Result<(), ShardError> {
+        match &self.carrying_over {
+            None => Ok(()),
+            Some(carrying_over) => carrying_over.fetch(&mut self.store, &self.identity.tags, key).map_err(refusal),
+        }
+    }
+
+    fn expires_at(&self, time_to_live_milliseconds: Option<u64>) -> Result<Option<u64>, ShardError> {
+        let Some(milliseconds) = time_to_live_milliseconds else { return Ok(None) };
+        let (milliseconds_min, milliseconds_max) = (TIME_TO_LIVE_MILLISECONDS_MIN, TIME_TO_LIVE_MILLISECONDS_MAX);
+        if !(milliseconds_min..=milliseconds_max).contains(&milliseconds) {
+            return Err(ShardError::TimeToLiveOutOfBounds { milliseconds, milliseconds_min, milliseconds_max });
+        }
+        Ok(Some(self.store.shard_time() + milliseconds * NANOSECONDS_PER_MILLISECOND))
+    }
+
+    fn operation(
+        &self,
+        origin: &Origin,
+        arguments: impl FnOnce(&TagSecret) -> u64,
+    ) -> Result<Option<Operation>, ShardError> {
+        let Some(operation) = origin.operation else { return Ok(None) };
+        if operation.id.len() != OPERATION_ID_BYTES {
+            let (bytes, bytes_required) = (operation.id.len() as u64, OPERATION_ID_BYTES as u64);
+            return Err(ShardError::OperationIdLength { bytes, bytes_required });
+        }
+        let tags = &self.identity.tags;
+        let identity = identity(tags, origin.caller, operation.id, origin.index);
+        let issued = operation.issued_at_nanoseconds;
+        Ok(Some(Operation { identity, issued, arguments: arguments(tags) }))
+    }
+}
+
+/// Longest reply of a batch: what the platform takes, without what the general encoder may add.
+const REPLY_BYTES_MAX: usize = MESSAGE_BYTES_MAX - MESSAGE_OVERHEAD_BYTES_MAX;
+
+/// Longest principal, in bytes.
+const PRINCIPAL_BYTES_MAX: usize = 29;
+
+/// Names a write: (caller, id, index), which no two writes share.
+fn identity(tags: &TagSecret, caller: &[u8], id: &[u8], index: u32) -> u128 {
+    let mut bytes = [0; 1 + PRINCIPAL_BYTES_MAX + OPERATION_ID_BYTES + 4];
+    let caller = &caller[..caller.len().min(PRINCIPAL_BYTES_MAX)];
+    bytes[0] = caller.len() as u8;
+    bytes[1..][..caller.len()].copy_from_slice(caller);
+    bytes[1 + PRINCIPAL_BYTES_MAX..][..OPERATION_ID_BYTES].copy_from_slice(id);
+    bytes[1 + PRINCIPAL_BYTES_MAX + OPERATION_ID_BYTES..].copy_from_slice(&index.to_le_bytes());
+    tags.wide_hash(&bytes)
+}
+
+const PUT: u64 = 1;
+const DELETE: u64 = 2;
+
+/// Condenses what a write asks for, so that another write under the same name is noticed.
+fn digest(tags: &TagSecret, kind: u64, key_tag: u64, terms: &[[u64; 2]; 2], value: u64) -> u64 {
+    let mut bytes = [0; 56];
+    let words = [kind, key_tag, terms[0][0], terms[0][1], terms[1][0], terms[1][1], value];
+    for (part, word) in bytes.chunks_exact_mut(8).zip(words) {
+        part.copy_from_slice(&word.to_le_bytes());
+    }
+    tags.hash(&bytes)
+}
+
+fn precondition_words(precondition: Option<Precondition>) -> [u64; 2] {
+    match precondition {
+        None => [0, 0],
+        Some(Precondition::Absent) => [1, 0],
+        Some(Precondition::Present) => [2, 0],
+        Some(Precondition::Version(version)) => [3, version.0],
+    }
+}
+
+fn precondition(precondition: Option<Precondition>) -> store::Precondition {
+    match precondition {
+        None => store::Precondition::None,
+        Some(Precondition::Absent) => store::Precondition::Absent,
+        Some(Precondition::Present) => store::Precondition::Present,
+        Some(Precondition::Version(version)) => store::Precondition::Version(version.0),
+    }
+}
+
+fn precondition_failed(current: Option<u64>) -> ShardError {
+    ShardError::PreconditionFailed { found: current.map(Version) }
+}
+
+/// Says why the store refuses a write.
+fn refusal(error: WriteError) -> ShardError {
+    match error {
+        WriteError::OperationTooOld { oldest } => ShardError::OperationTooOld { oldest_nanoseconds: oldest },
+        WriteError::OperationTooNew { newest } => ShardError::OperationFromTheFuture { newest_nanoseconds: newest },
+        WriteError::OperationReused => ShardError::OperationIdReused,
+        WriteError::TooManyReceipts { receipts_max } => ShardError::TooManyOperations { operations_max: receipts_max },
+        WriteError::TooManyEqualTags { entries_max } => ShardError::KeyCollides { keys_max: entries_max },
+        WriteError::GrowthPending => ShardError::Growing { retry_after_milliseconds: RETRY_AFTER_MILLISECONDS },
+        WriteError::OutOfSpace => ShardError::OutOfSpace,
+        WriteError::KeyTooLong { .. } | WriteError::ValueTooLong { .. } => {
+            unreachable!("INVARIANT: sizes were checked, and the store takes more than clients may send")
+        }
+    }
+}
+
+const _: () = assert!(store::KEY_BYTES_MAX >= canopy_types::limits::KEY_BYTES_MAX);
+const _: () = assert!(store::VALUE_BYTES_MAX >= canopy_types::limits::VALUE_BYTES_MAX);
