@@ -170,7 +170,7 @@ pub const ALL: &[Planted] = &[
         edits: &[Edit {
             file: "router/src/state.rs",
             find: "state.open_calls.insert(self.shard, open - 1);",
-            replace: "state.open_calls.insert(self.shard, open - u32::from(open != 4));",
+            replace: "state.open_calls.insert(self.shard, open - u32::from(open != 8));",
         }],
     },
 ];
