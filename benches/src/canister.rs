@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use candid::Principal;
-use canopy_simulator::cycles::{Fees, IdleBurn};
+use canopy_simulator::cycles::{Fees, IdleBurn, SubnetMemory};
 use canopy_simulator::limits::{BENCHMARKING_INSTRUCTIONS_MAX, GIB, REPLY_BYTES_MAX};
 use canopy_simulator::wasm::system::{Account, Answer, Context, Entry, ExecutionFaults, Identity, MemoryRules, System};
 use canopy_simulator::wasm::{Engine, Module, Runtime, StableMemory};
@@ -117,10 +117,9 @@ fn system(argument: Vec<u8>) -> System {
         context_instructions: 0,
         account: Account { balance: CYCLES, reserved_limit: CYCLES, idle: IdleBurn::default(), ..Account::default() },
         memory: MemoryRules {
-            subnet_available_bytes: 2_048 * GIB,
+            subnet: SubnetMemory { used_bytes: 0, bytes_max: 2_048 * GIB, reservation_threshold_bytes: 2_048 * GIB },
             wasm_memory_limit_bytes: None,
             memory_allocation_bytes: 0,
-            reserve_per_mib_cycles: 0,
             stable_bytes_per_message_max: 8 * GIB,
             charge_dirty_pages: true,
         },

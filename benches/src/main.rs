@@ -1,8 +1,8 @@
 //! Measures the store in a canister: instructions per operation, in batches and in single messages.
 //!
-//! `cargo run --release -p canopy-benches [records in thousands, default 100 and 400] [--update]` prints a table beside
-//! the budgets; with `--update` it is written to `benches/results/store.txt`, to be committed. Numbers are the
-//! simulator's, whose metering follows the platform's; budgets were set on a real server.
+//! `cargo run --release -p canopy-benches [records in thousands, ascending; default 100 and 400] [--update]` prints a
+//! table beside the budgets; with `--update` it is written to `benches/results/store.txt`, to be committed. Numbers are
+//! the simulator's, whose metering follows the platform's; budgets were set on a real server.
 
 mod canister;
 
@@ -29,6 +29,10 @@ const BUDGETS: [(&str, Operation, [u64; 2], [u64; 2]); 5] = [
     ("delete, two receipts", Operation::Delete, [14_000, 17_000], [14_000, 17_000]),
 ];
 const SWEEP_BUDGET: u64 = 5_000;
+/// From the fewest records to the most, of 100 B and in batches.
+const GROWTH_PERCENT_MAX: u64 = 25;
+/// Above this only the store with values of 100 B is measured: the rest takes too much time and memory.
+const COMPARED_RECORDS_MAX: u64 = 1_000_000;
 
 struct Table {
     text: String,
@@ -88,7 +92,8 @@ fn measure(canister: &mut Canister, operation: Operation, first: u64, value_byte
     (total.instructions / (BATCH * BATCHES), mean)
 }
 
-fn bench_store(table: &mut Table, module: &Arc<Module>, records: u64, value_bytes: u64) -> (u64, u64) {
+/// Answers what an operation of each kind costs in a batch.
+fn bench_store(table: &mut Table, module: &Arc<Module>, records: u64, value_bytes: u64) -> Vec<u64> {
     table.line(&format!("{} k records of {value_bytes} B", records / THOUSAND));
     let mut canister = Canister::new(module);
     canister.run(Operation::CreateStore, 0, 0, 0, 1);
@@ -106,16 +111,28 @@ fn bench_store(table: &mut Table, module: &Arc<Module>, records: u64, value_byte
     table.row("sweep, per receipt", sweep, Used { instructions: sweep, ..used }, [SWEEP_BUDGET; 2]);
     let open = canister.run(Operation::Open, 0, 1, 0, records).instructions;
     table.line(&format!("  open: {open}"));
-    (batches[1], batches[0])
+    batches.push(sweep);
+    batches
 }
 
-fn bench_map(table: &mut Table, module: &Arc<Module>, records: u64, value_bytes: u64, store: (u64, u64)) {
+/// Compares the costs at the fewest records with those at the most.
+fn show_growth(table: &mut Table, fewest: &[u64], most: &[u64]) {
+    let names = BUDGETS.iter().map(|(name, ..)| *name).chain(["sweep, per receipt"]);
+    for ((name, few), many) in names.zip(fewest).zip(most) {
+        let percent = many * 100 / few;
+        let within = percent <= 100 + GROWTH_PERCENT_MAX;
+        table.over += u64::from(!within);
+        table.line(&format!("  {name:34} {few:6} to {many:6}: {percent} %{}", if within { "" } else { "  OVER" }));
+    }
+}
+
+fn bench_map(table: &mut Table, module: &Arc<Module>, records: u64, value_bytes: u64, store: &[u64]) {
     let mut canister = Canister::new(module);
     canister.run(Operation::CreateMap, 0, 0, 0, 1);
     fill(&mut canister, Operation::Put, records, value_bytes);
     let put = canister.run(Operation::Put, records, BATCH, value_bytes, records).instructions / BATCH;
     let get = canister.run(Operation::Get, 0, BATCH, value_bytes, records).instructions / BATCH;
-    let (put_ratio, get_ratio) = (put as f64 / store.0 as f64, get as f64 / store.1 as f64);
+    let (put_ratio, get_ratio) = (put as f64 / store[1] as f64, get as f64 / store[0] as f64);
     table.line(&format!("  StableBTreeMap: put {put} ({put_ratio:.1} times), get {get} ({get_ratio:.1} times)"));
     table.over += u64::from(put_ratio < 8.0 || get_ratio < 15.0);
 }
@@ -138,12 +155,25 @@ fn run() {
     }
     let module = canister::module();
     let mut table = Table { text: String::new(), over: 0 };
+    let mut small_values = Vec::new();
     for &size in &sizes {
+        let records = size * THOUSAND;
         for value_bytes in [100, 1_024] {
-            let records = size * THOUSAND;
+            if value_bytes > 100 && records > COMPARED_RECORDS_MAX {
+                continue;
+            }
             let store = bench_store(&mut table, &module, records, value_bytes);
-            bench_map(&mut table, &module, records, value_bytes, store);
+            if records <= COMPARED_RECORDS_MAX {
+                bench_map(&mut table, &module, records, value_bytes, &store);
+            }
+            if value_bytes == 100 {
+                small_values.push(store);
+            }
         }
+    }
+    if let [fewest, .., most] = &small_values[..] {
+        table.line(&format!("{} k to {} k records of 100 B, in batches", sizes[0], sizes[sizes.len() - 1]));
+        show_growth(&mut table, fewest, most);
     }
     bench_flood(&mut table, &module, sizes[0] * THOUSAND);
     if arguments.iter().any(|text| text == "--update") {

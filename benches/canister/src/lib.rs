@@ -183,7 +183,9 @@ impl Command {
             }
             // Open.
             11 => {
-                *store = Store::open(DefaultMemoryImpl::default(), Options::default()).expect("a store is there");
+                let opened = Store::open(DefaultMemoryImpl::default(), Options::default()).expect("a store is there");
+                // An upgrade takes the heap away and drops nothing.
+                std::mem::forget(std::mem::replace(store, opened));
             }
             _ => {}
         }

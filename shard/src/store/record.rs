@@ -204,6 +204,7 @@ const SHORT_KEY_BYTES: usize = 64;
 const WASM_PAGE_BYTES: u64 = 65_536;
 
 /// Reads the header of the record at an address if the record has this key.
+#[inline(always)]
 pub fn read_if_key<M: Memory>(memory: &Metered<M>, address: u64, key: &KeyRef) -> Option<RecordHeader> {
     // A slot may be shorter than header and this key. What is read beyond the record is compared only if the lengths
     // agree; that the memory ends there, which it can at multiples of 64 KiB only, leads to the longer way.
