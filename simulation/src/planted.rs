@@ -62,16 +62,13 @@ pub const ALL: &[Planted] = &[
         edits: &[Edit { file: "router/src/calls.rs", find: "1 | 2 | 3 | 5 =>", replace: "1 | 2 | 3 | 5 | 6 =>" }],
     },
     Planted {
-        name: "long-key-not-deleted",
+        name: "large-value-cut",
         checker: Checker::Linearizability,
         edits: &[Edit {
-            file: "shard/src/service.rs",
-            find: "pub fn delete(arguments: Result<DeleteArguments, MalformedArguments>) -> ShardDeleteResult {",
-            replace: "pub fn delete(arguments: Result<DeleteArguments, MalformedArguments>) -> ShardDeleteResult {
-    if let Ok(long) = &arguments && long.key.len() > 900 {
-        let found = get(Ok(GetArguments::new(long.key.clone())))?;
-        return Ok(DeleteReply { deleted: found.map(|record| record.version) });
-    }",
+            file: "router/src/operations.rs",
+            find: "    check_value(put.value)?;",
+            replace: "    let put = PutRef { value: if put.value.len() > 900_000 { &put.value[1..] } else { put.value }, ..put };
+    check_value(put.value)?;",
         }],
     },
     Planted {
@@ -79,34 +76,30 @@ pub const ALL: &[Planted] = &[
         checker: Checker::Linearizability,
         edits: &[
             Edit {
-                file: "router/src/service.rs",
-                find: "    calls::call(shard, method, &codec::encode(&arguments), mode).await",
-                replace: "    if mode == Mode::Replicated && let Some(hit) = CACHE.with_borrow(|cache| cache.get(&*arguments.key).cloned()) {
-        return Ok(Some(hit));
+                file: "router/src/operations.rs",
+                find: "    let reply = calls::send(shard, method, &arguments, mode).await?;
+    if replies::is_get(&reply) {",
+                replace: "    if mode == Mode::Replicated && let Some(hit) = CACHE.with_borrow(|cache| cache.get(&arguments).cloned()) {
+        return Ok(hit);
     }
-    let found: Option<Record> = calls::call(shard, method, &codec::encode(&arguments), mode).await?;
-    if let Some(record) = &found && mode == Mode::Replicated {
-        CACHE.with_borrow_mut(|cache| cache.insert(arguments.key.to_vec(), record.clone()));
-    }
-    Ok(found)",
+    let reply = calls::send(shard, method, &arguments, mode).await?;
+    if replies::is_get(&reply) {
+        if mode == Mode::Replicated {
+            CACHE.with_borrow_mut(|cache| cache.insert(arguments.clone(), reply.clone()));
+        }",
             },
             Edit {
-                file: "router/src/service.rs",
-                find: "    calls::call(shard, \"put\",",
-                replace: "    CACHE.with_borrow_mut(|cache| cache.remove(&*arguments.key));
-    calls::call(shard, \"put\",",
+                file: "router/src/operations.rs",
+                find: "        calls::send(self.shard,",
+                replace: "        CACHE.with_borrow_mut(|cache| cache.clear());
+        calls::send(self.shard,",
             },
             Edit {
-                file: "router/src/service.rs",
-                find: "    calls::call(shard, \"delete\",",
-                replace: "    CACHE.with_borrow_mut(|cache| cache.remove(&*arguments.key));
-    calls::call(shard, \"delete\",",
-            },
-            Edit {
-                file: "router/src/service.rs",
-                find: "#[cfg(test)]\nmod tests;",
-                replace: "thread_local! {
-    static CACHE: std::cell::RefCell<std::collections::BTreeMap<Vec<u8>, Record>> = const {
+                file: "router/src/operations.rs",
+                find: "const APPLY: &str = \"apply\";",
+                replace: "const APPLY: &str = \"apply\";
+thread_local! {
+    static CACHE: std::cell::RefCell<std::collections::BTreeMap<Vec<u8>, Vec<u8>>> = const {
         std::cell::RefCell::new(std::collections::BTreeMap::new())
     };
 }",
