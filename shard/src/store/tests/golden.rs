@@ -14,7 +14,8 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/tests/golden/
 const LINE_BYTES: usize = 32;
 const PAGE_BYTES: usize = 4_096;
 
-/// A store with a bit of everything: slots and runs, receipts staged and not, expiry, tombstone, ghost, free runs.
+/// A store with a bit of everything: slots and runs, receipts staged and not, expiry, tombstone, ghost, free runs, a dead
+/// entry of the index.
 fn example() -> TestMemory {
     let memory = TestMemory::default();
     let mut store = Store::create(memory.clone(), SMALL).unwrap();
@@ -46,6 +47,11 @@ fn example() -> TestMemory {
         let operation = Some(operation(1_000 + number, NOON));
         store.delete(&Delete { key, precondition, operation, keep_tombstone }).unwrap();
     }
+    let bytes = key_bytes(30);
+    let (key, precondition) = (key_ref(30, &bytes), Precondition::None);
+    let put = Put { key, kind: Kind::Value, value: b"gone", expires_at: None, precondition, operation: None };
+    store.put(&put).unwrap();
+    store.delete(&Delete { key, precondition, operation: None, keep_tombstone: false }).unwrap();
     memory
 }
 
