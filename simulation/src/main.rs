@@ -20,6 +20,8 @@ const EXIT_USAGE: u8 = 2;
 const EXIT_NO_PROGRESS: u8 = 3;
 const EXIT_CRASH: u8 = 4;
 
+/// Bytes of a failure in a summary.
+const LINE_BYTES_MAX: usize = 120;
 /// Seeds of a campaign, at most.
 const SEEDS_MAX: u64 = 10_000_000;
 
@@ -252,13 +254,15 @@ fn search_planted(arguments: &PlantedArguments) -> ExitCode {
     let workshop = Workshop::new(&root);
     let chosen =
         |planted: &&Planted| arguments.names.is_empty() || arguments.names.iter().any(|name| name == planted.name);
-    let mut summary = String::new();
+    let mut summary = String::from(
+        "# Written by `canopy-simulation planted --output simulation/planted.txt`: bug, checker, what found it.\n",
+    );
     let mut missed = 0;
     for planted in planted::ALL.iter().filter(chosen) {
         let line = match search(&workshop, planted, arguments.seed) {
             Ok(Some(failed)) => {
                 let text = failed.failure.to_string();
-                format!("found after {} seeds: {}", failed.seed - arguments.seed + 1, text.lines().next().unwrap_or(""))
+                format!("found after {} seeds: {}", failed.seed - arguments.seed + 1, first_line(&text))
             }
             Ok(None) => {
                 missed += 1;
@@ -292,6 +296,12 @@ fn search(workshop: &Workshop, planted: &Planted, first: u64) -> Result<Option<F
         service: workshop.build(planted)?,
     };
     Ok(campaign.run(&ProgressBar::hidden()).failed.into_iter().next())
+}
+
+/// Cuts a text at the end of its first line, or earlier.
+fn first_line(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or("");
+    &line[..line.floor_char_boundary(LINE_BYTES_MAX)]
 }
 
 /// Writes the command that runs one seed again.
