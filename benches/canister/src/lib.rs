@@ -24,6 +24,7 @@ mod ic0 {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one, and it is not moved while it is measured")]
 enum State {
     Nothing,
     Store(Store<DefaultMemoryImpl>),

@@ -6,6 +6,9 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::figures::{Figures, Use};
 
+/// Picks one figure of what an operation used.
+type Figure = fn(&Use) -> u128;
+
 /// One line of the table of shards.
 pub struct ShardLine {
     pub shard: Principal,
@@ -29,7 +32,7 @@ pub fn shards(lines: &[ShardLine]) -> Table {
 /// Draws median and 99th percentile of what puts and gets used, router and shard together.
 pub fn figures(puts: &Figures, gets: &Figures) -> Table {
     let mut table = table(&["operation", "measured", "per operation", "median", "p99"], 3);
-    let figures: [(&str, fn(&Use) -> u128); 3] = [
+    let figures: [(&str, Figure); 3] = [
         ("instructions", |used| used.instructions.into()),
         ("cycles", |used| used.cycles),
         ("messages", |used| used.messages.into()),
