@@ -124,9 +124,9 @@ impl State {
         self.memory.size() * PAGE_BYTES
     }
 
-    /// Tells the least version that a put of an absent key gets now.
+    /// Tells a version that every later put of an absent key is at least given; an upgrade doesn't change it.
     pub fn least_version(&self) -> Version {
-        Version(self.store.shard_time().max(self.store.removed_version()))
+        Version(self.store.stored_time().max(self.store.removed_version()))
     }
 
     /// Tells when the timer must be set to, if it must be set. Every update asks last; `now` in nanoseconds.

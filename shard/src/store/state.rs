@@ -23,6 +23,8 @@ pub struct Store<M: Memory> {
     pub(super) receipts: ReceiptLists,
     pub(super) counters: Counters,
     pub(super) options: Options,
+    /// Shard time as last stored.
+    stored_time: u64,
 }
 
 /// Counters of the header that no other part owns.
@@ -105,6 +107,7 @@ impl<M: Memory> Store<M> {
             receipts: ReceiptLists::create(),
             counters: Counters::default(),
             options,
+            stored_time: 0,
         };
         store.commit();
         Ok(store)
@@ -152,6 +155,7 @@ impl<M: Memory> Store<M> {
                 shard_time: long(8),
                 removed_version: long(9),
             },
+            stored_time: long(8),
             pages,
             options,
         })
@@ -187,6 +191,7 @@ impl<M: Memory> Store<M> {
             0,
         ];
         self.pages.memory.write_words(COUNTERS_OFFSET, &words);
+        self.stored_time = self.counters.shard_time;
     }
 
     /// Gives the memory back, as an upgrade would find it.
@@ -207,6 +212,11 @@ impl<M: Memory> Store<M> {
     /// Shard time, in nanoseconds.
     pub fn shard_time(&self) -> u64 {
         self.counters.shard_time
+    }
+
+    /// Shard time as the next `open` would find it, in nanoseconds.
+    pub fn stored_time(&self) -> u64 {
+        self.stored_time
     }
 
     /// The version below which no absent key starts again; a transfer hands it to the new owner with shard time.

@@ -338,5 +338,5 @@ fn everyday_messages_are_short() {
     let head = RecordHead { version: Version(1), expires_at_nanoseconds: None, value_bytes: 0, include_value: true };
     let mut reply = replies::begin_record(&head);
     replies::end_record(&mut reply, &head);
-    assert_eq!(reply.len(), 40);
+    assert_eq!(reply.len(), 42);
 }
