@@ -5,6 +5,7 @@ use canopy_types::limits::{
     KEY_BYTES_MAX, OPERATION_ID_BYTES, TIME_TO_LIVE_MILLISECONDS_MAX, TIME_TO_LIVE_MILLISECONDS_MIN, VALUE_BYTES_MAX,
 };
 use canopy_types::shard::ShardError;
+use canopy_types::wire::refusals;
 use canopy_types::{BusyReason, DeleteError, GetError, MalformedArguments, PutError, Version};
 
 #[cfg(test)]
@@ -97,6 +98,42 @@ impl Refusal {
             },
         }
     }
+}
+
+/// What kind of method refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Read,
+    Write,
+}
+
+/// Writes a refusal of an everyday kind, whose error reads the same for every hot method of its kind; `None` for those
+/// that take the general encoder.
+pub fn write_plainly(refusal: &Refusal, method: Method) -> Option<Vec<u8>> {
+    use refusals::{Field, refuse};
+    Some(match refusal {
+        Refusal::NotReady { retry_after_milliseconds } => {
+            refuse("NotReady", &[("retry_after_milliseconds", Field::Number(*retry_after_milliseconds))])
+        }
+        Refusal::Unauthorised { caller } => refuse("Unauthorised", &[("caller", Field::Principal(caller.as_slice()))]),
+        Refusal::KeyEmpty => refuse("KeyEmpty", &[]),
+        Refusal::PreconditionFailed { found } if method == Method::Write => {
+            let found = Field::OptionalNumber(found.map(|version| version.0));
+            refuse("PreconditionFailed", &[("found", found)])
+        }
+        Refusal::OutOfSpace { shard } if method == Method::Write => {
+            refuse("OutOfSpace", &[("shard", Field::Principal(shard.as_slice()))])
+        }
+        Refusal::ShardUnavailable { shard, reject_code, message } => refuse(
+            "ShardUnavailable",
+            &[
+                ("shard", Field::Principal(shard.as_slice())),
+                ("reject_code", Field::SmallNumber(*reject_code)),
+                ("message", Field::Text(message)),
+            ],
+        ),
+        _ => return None,
+    })
 }
 
 impl From<Refusal> for PutError {

@@ -10,6 +10,7 @@ use canopy_types::{MalformedArguments, codec};
 use crate::access::{self, Role};
 use crate::calls::Mode;
 use crate::configuration::Configuration;
+use crate::refusal::{Method, write_plainly};
 use crate::state::{self, LAYOUT_VERSION, State};
 use crate::{operations, runner};
 
@@ -72,7 +73,9 @@ extern "C" fn global_timer() {
 pub async fn put() {
     runner::rearm();
     let done = operations::put(&ic_cdk::api::msg_arg_data()).await;
-    ic_cdk::api::msg_reply(done.unwrap_or_else(|refusal| codec::encode(&PutResult::Err(refusal.into()))));
+    ic_cdk::api::msg_reply(done.unwrap_or_else(|refusal| {
+        write_plainly(&refusal, Method::Write).unwrap_or_else(|| codec::encode(&PutResult::Err(refusal.into())))
+    }));
 }
 
 /// Reads the newest record.
@@ -88,14 +91,18 @@ pub async fn get_query() {
 
 async fn answer_get(method: &str, mode: Mode) {
     let found = operations::get(&ic_cdk::api::msg_arg_data(), method, mode).await;
-    ic_cdk::api::msg_reply(found.unwrap_or_else(|refusal| codec::encode(&GetResult::Err(refusal.into()))));
+    ic_cdk::api::msg_reply(found.unwrap_or_else(|refusal| {
+        write_plainly(&refusal, Method::Read).unwrap_or_else(|| codec::encode(&GetResult::Err(refusal.into())))
+    }));
 }
 
 /// Removes a record.
 pub async fn delete() {
     runner::rearm();
     let done = operations::delete(&ic_cdk::api::msg_arg_data()).await;
-    ic_cdk::api::msg_reply(done.unwrap_or_else(|refusal| codec::encode(&DeleteResult::Err(refusal.into()))));
+    ic_cdk::api::msg_reply(done.unwrap_or_else(|refusal| {
+        write_plainly(&refusal, Method::Write).unwrap_or_else(|| codec::encode(&DeleteResult::Err(refusal.into())))
+    }));
 }
 
 /// Tells which shard owns which hash range.

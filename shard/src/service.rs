@@ -7,7 +7,7 @@ use canopy_types::shard::{
     ApplyArguments, ShardApplyResult, ShardDeleteResult, ShardError, ShardGetResult, ShardInfo, ShardInfoResult,
     ShardInitArguments, ShardPutResult,
 };
-use canopy_types::wire::{ApplyRef, DeleteRef, GetRef, PutRef, replies};
+use canopy_types::wire::{ApplyRef, DeleteRef, GetRef, PutRef, refusals, replies};
 
 use crate::message::{self, Caller};
 use crate::operations::Origin;
@@ -80,8 +80,7 @@ pub fn put() {
         });
         match result {
             Ok(version) => replies::put(version),
-            Err(ShardError::PreconditionFailed { found }) => replies::precondition_failed(found),
-            Err(error) => codec::encode(&ShardPutResult::Err(error)),
+            Err(error) => refuse(error),
         }
     });
 }
@@ -104,7 +103,7 @@ fn answer_get(state: &mut State, caller: &[u8], message: &[u8]) -> Vec<u8> {
             state.get(&GetRef::from(&decoded))
         }
     });
-    result.unwrap_or_else(|error| codec::encode(&ShardGetResult::Err(error)))
+    result.unwrap_or_else(refuse)
 }
 
 /// Removes a record.
@@ -123,8 +122,7 @@ pub fn delete() {
         });
         match result {
             Ok(deleted) => replies::delete(deleted),
-            Err(ShardError::PreconditionFailed { found }) => replies::precondition_failed(found),
-            Err(error) => codec::encode(&ShardDeleteResult::Err(error)),
+            Err(error) => refuse(error),
         }
     });
 }
@@ -144,7 +142,7 @@ pub fn apply() {
             state.identity.check_on_behalf(caller, batch.caller)?;
             state.apply(&batch)
         });
-        result.unwrap_or_else(|error| codec::encode(&ShardApplyResult::Err(error)))
+        result.unwrap_or_else(refuse)
     });
 }
 
@@ -194,6 +192,11 @@ fn serve(kind: Kind, action: impl FnOnce(&mut State, &[u8], &[u8]) -> Vec<u8>) {
         ic0::global_timer_set(at);
     }
     message::reply(&reply);
+}
+
+/// Writes a refusal, which reads the same as the result of every hot method.
+fn refuse(error: ShardError) -> Vec<u8> {
+    refusals::shard_error(&error).unwrap_or_else(|| codec::encode(&ShardPutResult::Err(error)))
 }
 
 fn malformed(arguments: MalformedArguments) -> ShardError {

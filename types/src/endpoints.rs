@@ -18,8 +18,11 @@
 #[macro_export]
 macro_rules! endpoints {
     (init($init:ty); $($kind:ident $export:literal $name:ident($($argument:ty)?) -> $reply:ty;)*) => {
-        // Every argument's type is used, also where it is only told.
-        $($(const _: Option<$argument> = None;)?)*
+        // Every type is used, also where it is only told.
+        $(
+            $(const _: Option<$argument> = None;)?
+            const _: Option<$reply> = None;
+        )*
 
         $(
             #[cfg(target_family = "wasm")]

@@ -234,7 +234,7 @@ pub struct ShardInfo {
     pub record_bytes: u64,
     /// Stable memory of the canister, in bytes.
     pub stable_bytes: u64,
-    /// The least version that a put of an absent key gets. It grows with the clock, and never goes back.
+    /// No later put of an absent key gets a lower version. It grows with the clock, and never goes back.
     pub last_version: Version,
     /// Whether memory ran out.
     pub out_of_space: bool,

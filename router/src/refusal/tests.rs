@@ -1,6 +1,6 @@
 use super::*;
 use canopy_types::shard::WrongShard;
-use canopy_types::{Epoch, HashRange};
+use canopy_types::{DeleteResult, Epoch, GetResult, HashRange, PutResult, codec};
 
 const SHARD: Principal = Principal::management_canister();
 
@@ -31,4 +31,25 @@ fn range_that_moved_is_busy_for_a_moment() {
 fn limits_are_told_with_the_numbers() {
     let error = PutError::from(Refusal::ValueTooLong { bytes: 2_000_000 });
     assert_eq!(error, PutError::ValueTooLong { bytes: 2_000_000, bytes_max: 1_048_576 });
+}
+
+#[test]
+fn plainly_written_refusals_read_as_the_errors_that_they_are() {
+    let caller = Principal::anonymous();
+    let refusals = [
+        Refusal::NotReady { retry_after_milliseconds: 5 },
+        Refusal::Unauthorised { caller },
+        Refusal::KeyEmpty,
+        Refusal::PreconditionFailed { found: Some(Version(3)) },
+        Refusal::OutOfSpace { shard: SHARD },
+        Refusal::ShardUnavailable { shard: SHARD, reject_code: 5, message: "stopped".to_string() },
+    ];
+    for refusal in refusals {
+        let written = write_plainly(&refusal, Method::Write).unwrap();
+        assert_eq!(codec::decode::<PutResult>(&written), Ok(Err(refusal.clone().into())));
+        assert_eq!(codec::decode::<DeleteResult>(&written), Ok(Err(refusal.clone().into())));
+        if let Some(written) = write_plainly(&refusal, Method::Read) {
+            assert_eq!(codec::decode::<GetResult>(&written), Ok(Err(refusal.into())));
+        }
+    }
 }

@@ -11,11 +11,12 @@
 //! with all fields has the table that crate `candid` writes for this crate's types.
 //!
 //! Start at [`arguments`] and [`replies`], which hold what is read and written for single operations; [`batch`] is the
-//! same for `apply`. [`table`] builds the tables at compile time, [`bytes`] reads and writes the values.
+//! same for `apply`, and [`refusals`] writes errors. [`table`] builds the tables at compile time, [`bytes`] reads and writes the values.
 
 pub mod arguments;
 pub mod batch;
 pub mod bytes;
+pub mod refusals;
 pub mod replies;
 pub mod table;
 

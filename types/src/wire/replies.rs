@@ -1,4 +1,4 @@
-//! Replies of `put`, `get` and `delete`: what was done, and the one refusal that is an everyday answer.
+//! Replies of `put`, `get` and `delete`: what was done and found.
 //!
 //! Router and shards answer these alike, so the router hands a shard's reply on as it came.
 
@@ -54,16 +54,6 @@ const LENGTH: usize = 2;
 const fn record_table(fields: &[(&str, Type)]) -> Prefix {
     Prefix::table().variant(&[("Ok", Type::Line(1))]).opt(Type::Line(2)).record(fields).vec(Type::Nat8)
 }
-
-/// `variant { Err : variant { PreconditionFailed : record { found : opt nat64 } } }`, and the numbers of both tags.
-const PRECONDITION_FAILED: Prefix = Prefix::table()
-    .variant(&[("Err", Type::Line(1))])
-    .variant(&[("PreconditionFailed", Type::Line(2))])
-    .record(&[("found", Type::Line(3))])
-    .opt(Type::Nat64)
-    .one_value()
-    .then(0)
-    .then(0);
 
 /// Room for everything but the value.
 const OTHER_BYTES: usize = 96;
@@ -162,21 +152,6 @@ fn read_record(fields: usize, rest: &[u8]) -> Option<()> {
         }
     }
     reader.end()
-}
-
-/// Writes that a put's or a delete's precondition does not hold.
-pub fn precondition_failed(found: Option<Version>) -> Vec<u8> {
-    let mut reply = begin(&PRECONDITION_FAILED, 0);
-    write_optional_nat64(&mut reply, found.map(|version| version.0));
-    reply
-}
-
-/// Reads that a precondition does not hold; `None` for everything else.
-pub fn read_precondition_failed(reply: &[u8]) -> Option<Option<Version>> {
-    let mut reader = Reader::new(PRECONDITION_FAILED.strip(reply)?);
-    let found = reader.option(Reader::nat64)?;
-    reader.end()?;
-    Some(found.map(Version))
 }
 
 fn begin(prefix: &Prefix, value_bytes: usize) -> Vec<u8> {

@@ -16,6 +16,7 @@ pub(super) enum Type {
     Nat8,
     Nat32,
     Nat64,
+    Text,
     Principal,
     /// The line of this number, up to 63.
     Line(u8),
@@ -23,13 +24,14 @@ pub(super) enum Type {
 
 impl Type {
     /// Its only byte: primitive types are small negative numbers in signed LEB128.
-    const fn byte(self) -> u8 {
+    pub const fn byte(self) -> u8 {
         match self {
             Type::Null => 0x7f,
             Type::Bool => 0x7e,
             Type::Nat8 => 0x7b,
             Type::Nat32 => 0x79,
             Type::Nat64 => 0x78,
+            Type::Text => 0x71,
             Type::Principal => 0x68,
             Type::Line(line) => {
                 assert!(line < 64, "the number of a line is one byte");

@@ -10,7 +10,7 @@ use super::batch::{ApplyRef, ItemRef, ReplyWriter, read_one_put};
 use super::replies::{self, RecordHead};
 use crate::api::{
     DeleteArguments, DeleteReply, DeleteResult, GetArguments, GetResult, Operation, Precondition, PutArguments,
-    PutError, PutReply, PutResult, Record,
+    PutReply, PutResult, Record,
 };
 use crate::codec::{decode, encode};
 use crate::routing::Version;
@@ -227,9 +227,6 @@ proptest! {
         prop_assert_eq!(decode::<DeleteResult>(&reply), Ok(Ok(DeleteReply { deleted })));
         prop_assert_eq!(decode::<ShardDeleteResult>(&reply), Ok(Ok(DeleteReply { deleted })));
         prop_assert_eq!(replies::read_delete(&reply), Some(deleted));
-        let reply = replies::precondition_failed(deleted);
-        prop_assert_eq!(decode::<PutResult>(&reply), Ok(Err(PutError::PreconditionFailed { found: deleted })));
-        prop_assert_eq!(replies::read_precondition_failed(&reply), Some(deleted));
         let head = head(&record);
         let mut reply = replies::begin_record(&head);
         if head.include_value {
@@ -284,6 +281,40 @@ fn asked(answer: &Answer) -> Action {
             Action::Put(PutItem { key, value: ByteBuf::new(), precondition, time_to_live_milliseconds: None })
         }
     }
+}
+
+#[test]
+fn every_refusal_is_read_as_what_it_is() {
+    let (bytes, bytes_max, found) = (5, 1 << 40, Some(Version(7)));
+    let range = crate::HashRange::FULL;
+    let refusals = [
+        ShardError::MalformedArguments { reason: "no ünicode".to_string() },
+        ShardError::Unauthorised { caller: Principal::anonymous() },
+        ShardError::KeyEmpty,
+        ShardError::KeyTooLong { bytes, bytes_max },
+        ShardError::ValueTooLong { bytes, bytes_max },
+        ShardError::PreconditionFailed { found },
+        ShardError::PreconditionFailed { found: None },
+        ShardError::OperationIdLength { bytes, bytes_required: 16 },
+        ShardError::OperationTooOld { oldest_nanoseconds: 9 },
+        ShardError::OperationFromTheFuture { newest_nanoseconds: 9 },
+        ShardError::OperationIdReused,
+        ShardError::TooManyOperations { operations_max: 3 },
+        ShardError::TimeToLiveOutOfBounds { milliseconds: 0, milliseconds_min: 1, milliseconds_max: 2 },
+        ShardError::KeyCollides { keys_max: 32 },
+        ShardError::AskAgain { bytes },
+        ShardError::TooManyItems { items: 2, items_max: 1 },
+        ShardError::Growing { retry_after_milliseconds: 2_000 },
+        ShardError::OutOfSpace,
+    ];
+    for refusal in refusals {
+        let reply = super::refusals::shard_error(&refusal).unwrap();
+        assert!(reply.len() < 128);
+        assert_eq!(decode::<ShardPutResult>(&reply), Ok(Err(refusal.clone())));
+        assert_eq!(decode::<ShardApplyResult>(&reply), Ok(Err(refusal)));
+    }
+    let wrong = crate::shard::WrongShard { range, epoch: crate::Epoch::FIRST, owner: None };
+    assert_eq!(super::refusals::shard_error(&ShardError::WrongShard(wrong)), None);
 }
 
 #[test]
