@@ -6,6 +6,7 @@ use std::time::Duration;
 use candid::{CandidType, Nat, Principal};
 use canopy_types::api::{ResolveAlarmArguments, ResolveAlarmResult, RoutingTableResult};
 use canopy_types::codec::{decode, encode};
+use canopy_types::roles::{Grant, GrantResult, RevokeResult, Roles, RolesResult};
 use canopy_types::shard::{ShardGetResult, ShardInfo, ShardInfoResult};
 use canopy_types::status::{Status, StatusResult};
 use canopy_types::{
@@ -307,8 +308,28 @@ impl Cluster {
 
     /// Reads the routing table as [`reader`].
     pub fn routing_table(&self) -> RoutingTable {
-        let result: RoutingTableResult = self.query_nothing(self.router, reader(), "routing_table");
-        result.expect("a reader may read the routing table")
+        self.routing_table_as(reader()).expect("a reader may read the routing table").into_table()
+    }
+
+    /// Reads the routing table with what else is told.
+    pub fn routing_table_as(&self, caller: Principal) -> RoutingTableResult {
+        self.query_nothing(self.router, caller, "routing_table")
+    }
+
+    /// Gives a role, as [`owner`].
+    pub fn grant(&self, grant: &Grant) -> GrantResult {
+        self.update(self.router, owner(), "grant", grant)
+    }
+
+    /// Takes a role away, as [`owner`].
+    pub fn revoke(&self, grant: &Grant) -> RevokeResult {
+        self.update(self.router, owner(), "revoke", grant)
+    }
+
+    /// Lists all grants, as [`owner`].
+    pub fn roles(&self) -> Roles {
+        let result: RolesResult = self.query_nothing(self.router, owner(), "roles");
+        result.expect("a controller may read the roles")
     }
 
     /// Calls `resolve_alarm`.

@@ -19,6 +19,7 @@ mod determinism; // The same seed gives the same run.
 mod load; // Many operations at once, and against a model.
 mod operations; // Put, get and delete.
 mod releases; // Upgrades from every released version.
+mod roles; // Roles given and taken away, limited ones, and reading for everyone.
 mod start_up; // From an empty router to one that serves.
 mod unavailable; // Shards that are stopped or gone.
 mod upgrades; // Upgrades of router and shards.

@@ -5,6 +5,7 @@ use canopy_types::api::{
     ReadError, Resolution, ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult,
 };
 use canopy_types::codec::{decode, encode};
+use canopy_types::roles::{Grant, GrantError, GrantResult, RevokeError, RevokeResult, Role, RolesResult};
 use canopy_types::shard::{
     Action, ApplyArguments, Item, PutItem, ShardApplyResult, ShardDeleteResult, ShardError, ShardGetResult,
     ShardInfoResult, ShardPutResult,
@@ -15,7 +16,7 @@ use canopy_types::{DeleteArguments, DeleteError, DeleteResult, GetError, GetResu
 use serde_bytes::ByteBuf;
 
 use crate::cluster::{get_arguments, no_arguments, put_arguments};
-use crate::people::administrator;
+use crate::people::{administrator, stranger};
 
 /// How a method is called from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,32 @@ pub fn router_methods() -> Vec<Method> {
                 Ok(Err(ResolveAlarmError::MalformedArguments { .. })) => Some(Refusal::Malformed),
                 _ => None,
             },
+        },
+        Method {
+            name: "grant",
+            kind: Kind::Update,
+            argument: encode(&Grant::of_everything(stranger(), Role::Administrator)),
+            refusal: |reply| match decode::<GrantResult>(reply) {
+                Ok(Err(GrantError::Unauthorised { caller })) => Some(Refusal::Unauthorised(caller)),
+                Ok(Err(GrantError::MalformedArguments { .. })) => Some(Refusal::Malformed),
+                _ => None,
+            },
+        },
+        Method {
+            name: "revoke",
+            kind: Kind::Update,
+            argument: encode(&Grant::of_everything(administrator(), Role::Administrator)),
+            refusal: |reply| match decode::<RevokeResult>(reply) {
+                Ok(Err(RevokeError::Unauthorised { caller })) => Some(Refusal::Unauthorised(caller)),
+                Ok(Err(RevokeError::MalformedArguments { .. })) => Some(Refusal::Malformed),
+                _ => None,
+            },
+        },
+        Method {
+            name: "roles",
+            kind: Kind::Query,
+            argument: no_arguments(),
+            refusal: |reply| decode::<RolesResult>(reply).ok()?.err().map(read_refusal),
         },
     ]
 }

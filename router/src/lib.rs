@@ -1,7 +1,7 @@
 //! The router canister: knows which shard owns which part of the hash space, and sends every operation there.
 //!
 //! Start at [`service`], the methods, and [`operations`], which the hot ones delegate to. The middle is pure and takes what it needs as arguments: [`access`] (who may do
-//! what), [`configuration`] (what the router was installed with), [`routing`] (which shard), [`refusal`] (why not),
+//! what, by the grants of [`roles`]), [`configuration`] (what the router was installed with), [`routing`] (which shard), [`refusal`] (why not),
 //! [`journal`] (the stored machine that draws the secret and makes the shards, one step per message).
 //!
 //! [`calls`] alone calls shards and maps what the platform says about a call; [`runner`] alone performs the journal's
@@ -15,6 +15,7 @@ mod journal;
 mod management;
 mod operations;
 mod refusal;
+mod roles;
 mod routing;
 pub mod runner;
 pub mod service;

@@ -7,9 +7,9 @@
 use candid::Principal;
 use canopy_types::shard::Answer;
 use canopy_types::wire::{ActionRef, ApplyRef, DeleteRef, GetRef, ItemRef, OperationRef, PutRef, batch, replies};
-use canopy_types::{DeleteArguments, DeleteReply, GetArguments, GetResult, PutArguments, PutReply, Record, codec};
+use canopy_types::{DeleteArguments, DeleteReply, GetArguments, GetResult, PutArguments, PutReply, Record, Role, codec};
 
-use crate::access::{Role, authorise};
+use crate::access::{authorise, authorise_key};
 use crate::calls::{self, Mode};
 use crate::refusal::Refusal;
 use crate::routing::{check_operation, check_time_to_live, check_value, route};
@@ -65,7 +65,7 @@ pub async fn put(message: &[u8]) -> Result<Vec<u8>, Refusal> {
 
 fn request_put(message: &[u8]) -> Result<Request, Refusal> {
     let caller = ic_cdk::api::msg_caller();
-    authorise(Role::Writer, caller)?;
+    let reach = authorise(Role::Writer, caller)?;
     let decoded;
     let put = match PutRef::read(message) {
         Some(put) => put,
@@ -74,6 +74,7 @@ fn request_put(message: &[u8]) -> Result<Request, Refusal> {
             PutRef::from(&decoded)
         }
     };
+    authorise_key(reach, Role::Writer, caller, put.key)?;
     check_value(put.value)?;
     check_time_to_live(put.time_to_live_milliseconds)?;
     check_operation(put.operation)?;
@@ -100,7 +101,8 @@ pub async fn get(message: &[u8], method: &str, mode: Mode) -> Result<Vec<u8>, Re
 }
 
 fn request_get(message: &[u8]) -> Result<(Principal, Vec<u8>), Refusal> {
-    authorise(Role::Reader, ic_cdk::api::msg_caller())?;
+    let caller = ic_cdk::api::msg_caller();
+    let reach = authorise(Role::Reader, caller)?;
     let decoded;
     let get = match GetRef::read(message) {
         Some(get) => get,
@@ -109,6 +111,7 @@ fn request_get(message: &[u8]) -> Result<(Principal, Vec<u8>), Refusal> {
             GetRef::from(&decoded)
         }
     };
+    authorise_key(reach, Role::Reader, caller, get.key)?;
     let shard = state::with(|state| route(state.routing.as_ref(), get.key))?;
     Ok((shard, get.write()))
 }
@@ -137,7 +140,7 @@ pub async fn delete(message: &[u8]) -> Result<Vec<u8>, Refusal> {
 
 fn request_delete(message: &[u8]) -> Result<Request, Refusal> {
     let caller = ic_cdk::api::msg_caller();
-    authorise(Role::Writer, caller)?;
+    let reach = authorise(Role::Writer, caller)?;
     let decoded;
     let delete = match DeleteRef::read(message) {
         Some(delete) => delete,
@@ -146,6 +149,7 @@ fn request_delete(message: &[u8]) -> Result<Request, Refusal> {
             DeleteRef::from(&decoded)
         }
     };
+    authorise_key(reach, Role::Writer, caller, delete.key)?;
     check_operation(delete.operation)?;
     let shard = state::with(|state| route(state.routing.as_ref(), delete.key))?;
     if delete.is_plain() {

@@ -148,7 +148,7 @@ fn prepare(state: &State, step: Step) -> Prepared {
         Step::DrawSecret => to(management, "raw_rand", management::raw_rand()),
         Step::CreateShard(_) => {
             let controllers =
-                [ic_cdk::api::canister_self()].into_iter().chain(state.configuration.administrators.clone());
+                [ic_cdk::api::canister_self()].into_iter().chain(state.grants().administrators());
             let arguments = management::create_canister(controllers.collect());
             let cycles = ic_cdk::api::cost_create_canister() + state.configuration.shard_cycles;
             Prepared { callee: management, method: "create_canister", arguments, cycles: Some(cycles) }
@@ -167,7 +167,7 @@ fn install_argument(state: &State, shard: ShardIndex) -> ShardInitArguments {
     let entry = state.journal().entry(shard);
     ShardInitArguments {
         router: ic_cdk::api::canister_self(),
-        administrators: state.configuration.administrators.iter().copied().collect(),
+        administrators: state.grants().administrators().collect(),
         secret: ByteBuf::from(secret.as_bytes().to_vec()),
         range: entry.range,
         epoch: entry.epoch,

@@ -4,10 +4,12 @@ use canopy_types::api::{
     DeleteArguments, DeleteResult, GetArguments, GetResult, InitArguments, PutArguments, PutResult, ReadError,
     ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult,
 };
+use canopy_types::roles::{Grant, GrantError, GrantResult, RevokeError, RevokeResult, Role, Roles, RolesResult};
 use canopy_types::status::{Status, StatusResult};
-use canopy_types::{MalformedArguments, codec};
+use canopy_types::{MalformedArguments, RoutingTableReply, codec};
+use serde_bytes::ByteBuf;
 
-use crate::access::{self, Role};
+use crate::access;
 use crate::calls::Mode;
 use crate::configuration::Configuration;
 use crate::refusal::{Method, write_plainly};
@@ -26,12 +28,15 @@ canopy_types::endpoints! {
     query "canister_query routing_table" routing_table() -> RoutingTableResult;
     query "canister_query status" status() -> StatusResult;
     update "canister_update resolve_alarm" resolve_alarm(ResolveAlarmArguments) -> ResolveAlarmResult;
+    update "canister_update grant" grant(Grant) -> GrantResult;
+    update "canister_update revoke" revoke(Grant) -> RevokeResult;
+    query "canister_query roles" roles() -> RolesResult;
 }
 
 #[ic_cdk::init]
 fn init(arguments: InitArguments) {
     match Configuration::from_arguments(arguments, ic_cdk::api::msg_caller()) {
-        Ok(configuration) => state::set(State::create(Default::default(), &configuration)),
+        Ok(configuration) => state::set(State::create(Default::default(), &configuration, ic_cdk::api::time())),
         Err(fault) => ic_cdk::api::trap(format!("install arguments: {fault}")),
     }
     runner::wake();
@@ -50,7 +55,7 @@ fn pre_upgrade() {
 
 #[ic_cdk::post_upgrade]
 fn post_upgrade() {
-    state::set(State::open(Default::default()));
+    state::set(State::open(Default::default(), ic_cdk::api::time()));
     runner::wake();
 }
 
@@ -105,17 +110,25 @@ pub async fn delete() {
     }));
 }
 
-/// Tells which shard owns which hash range.
+/// Tells which shard owns which hash range, and the secret of the hash to who holds a role by name.
 pub fn routing_table() -> RoutingTableResult {
     let caller = ic_cdk::api::msg_caller();
     access::authorise(Role::Reader, caller).map_err(|_| ReadError::Unauthorised { caller })?;
-    Ok(state::with(|state| state.routing.as_ref().map(|routing| routing.table.clone()).unwrap_or_default()))
+    let is_named = access::authorise_by_name(Role::Reader, caller).is_ok();
+    Ok(state::with(|state| match &state.routing {
+        None => RoutingTableReply::default(),
+        Some(routing) => RoutingTableReply {
+            routes: routing.table.routes.clone(),
+            secret: is_named.then(|| ByteBuf::from(routing.secret.as_bytes().to_vec())),
+            digest: Some(routing.table.digest()),
+        },
+    }))
 }
 
 /// Tells how the service is.
 pub fn status() -> StatusResult {
     let caller = ic_cdk::api::msg_caller();
-    access::authorise(Role::Reader, caller).map_err(|_| ReadError::Unauthorised { caller })?;
+    access::authorise_by_name(Role::Reader, caller).map_err(|_| ReadError::Unauthorised { caller })?;
     Ok(state::with(|state| Status {
         ready: state.routing.is_some(),
         code_version: env!("CARGO_PKG_VERSION").to_string(),
@@ -126,7 +139,7 @@ pub fn status() -> StatusResult {
         cycles: ic_cdk::api::canister_cycle_balance().into(),
         liquid_cycles: ic_cdk::api::canister_liquid_cycle_balance().into(),
         open_calls: state.open_calls(),
-        administrators: state.configuration.administrators.iter().copied().collect(),
+        administrators: state.grants().administrators().collect(),
     }))
 }
 
@@ -141,4 +154,34 @@ pub fn resolve_alarm(arguments: Result<ResolveAlarmArguments, MalformedArguments
     state::with(|state| state.change_journal(|journal| journal.resolve(shard, resolution, router)))?;
     runner::wake();
     Ok(())
+}
+
+/// Gives a role.
+pub fn grant(arguments: Result<Grant, MalformedArguments>) -> GrantResult {
+    runner::rearm();
+    let caller = ic_cdk::api::msg_caller();
+    access::authorise(Role::Administrator, caller).map_err(|_| GrantError::Unauthorised { caller })?;
+    let grant = arguments.map_err(|malformed| GrantError::MalformedArguments { reason: malformed.reason })?;
+    let now = ic_cdk::api::time();
+    state::with(|state| state.change_grants(|grants| grants.grant(grant, now)))
+}
+
+/// Takes a role away.
+pub fn revoke(arguments: Result<Grant, MalformedArguments>) -> RevokeResult {
+    runner::rearm();
+    let caller = ic_cdk::api::msg_caller();
+    access::authorise(Role::Administrator, caller).map_err(|_| RevokeError::Unauthorised { caller })?;
+    let grant = arguments.map_err(|malformed| RevokeError::MalformedArguments { reason: malformed.reason })?;
+    let (is_controller, now) = (ic_cdk::api::is_controller(&caller), ic_cdk::api::time());
+    state::with(|state| state.change_grants(|grants| grants.revoke(&grant, is_controller, now)))
+}
+
+/// Lists all grants.
+pub fn roles() -> RolesResult {
+    let caller = ic_cdk::api::msg_caller();
+    access::authorise(Role::Administrator, caller).map_err(|_| ReadError::Unauthorised { caller })?;
+    Ok(state::with(|state| {
+        let grants = state.grants();
+        Roles { version: grants.version(), grants: grants.iter().cloned().collect() }
+    }))
 }

@@ -6,10 +6,14 @@
 //! id 0  header         | magic "CANOPYRT" 8 B | layout version 4 B, little-endian |
 //! id 1  configuration  one cell: Configuration as Candid
 //! id 2  journal        one cell: Journal as Candid
+//! id 3  roles          one cell: Grants as Candid; since layout 2
 //! ```
+//!
+//! A router of layout 1 has no grants: they begin as what its install arguments say.
 
 use candid::Principal;
 use canopy_types::codec;
+use canopy_types::roles::RoleTable;
 use ic_stable_structures::memory_manager::{MemoryId, MemoryManager, VirtualMemory};
 use ic_stable_structures::{DefaultMemoryImpl, Memory, StableCell};
 use std::cell::RefCell;
@@ -17,6 +21,7 @@ use std::collections::BTreeMap;
 
 use crate::configuration::Configuration;
 use crate::journal::Journal;
+use crate::roles::Grants;
 use crate::routing::Routing;
 
 #[cfg(test)]
@@ -24,12 +29,15 @@ mod tests;
 
 const MAGIC: [u8; 8] = *b"CANOPYRT";
 /// Version of the layout above. A change of it needs code that reads the version before.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
+/// The layout before, which [`State::open`] turns into this one.
+const LAYOUT_VERSION_BEFORE: u32 = 1;
 const HEADER_BYTES: usize = 12;
 
 const HEADER_MEMORY: MemoryId = MemoryId::new(0);
 const CONFIGURATION_MEMORY: MemoryId = MemoryId::new(1);
 const JOURNAL_MEMORY: MemoryId = MemoryId::new(2);
+const ROLES_MEMORY: MemoryId = MemoryId::new(3);
 
 /// Pages of a bucket, the unit in which the memory manager hands out memory: 1 MiB, for little state.
 const BUCKET_PAGES: u16 = 16;
@@ -42,6 +50,10 @@ pub struct State {
     /// Copy of what the cell holds; changed through [`State::change_journal`] only.
     journal: Journal,
     stored_journal: StableCell<Vec<u8>, RouterMemory>,
+    /// Copy of what the cell holds; changed through [`State::change_grants`] only.
+    grants: Grants,
+    stored_grants: StableCell<Vec<u8>, RouterMemory>,
+    role_table: RoleTable,
     /// Present once the router is ready.
     pub routing: Option<Routing>,
     /// When the timer should have run, in nanoseconds; `None` while no timer is set.
@@ -106,45 +118,61 @@ impl Drop for OpenCall {
 }
 
 impl State {
-    /// Lays out a new router in empty stable memory.
+    /// Lays out a new router in empty stable memory, at `now` (nanoseconds).
     ///
     /// # Panics
     ///
     /// When stable memory isn't empty or can't be had: the installation fails.
-    pub fn create(memory: DefaultMemoryImpl, configuration: &Configuration) -> Self {
+    pub fn create(memory: DefaultMemoryImpl, configuration: &Configuration, now: u64) -> Self {
         let manager = MemoryManager::init_with_bucket_size(memory.clone(), BUCKET_PAGES);
         let header = manager.get(HEADER_MEMORY);
         assert_eq!(header.size(), 0, "INVARIANT: a router is installed into empty stable memory");
         assert_ne!(header.grow(1), -1, "no stable memory for the header");
-        let mut bytes = [0; HEADER_BYTES];
-        bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..].copy_from_slice(&LAYOUT_VERSION.to_le_bytes());
-        header.write(0, &bytes);
+        write_header(&header);
         StableCell::init(manager.get(CONFIGURATION_MEMORY), codec::encode(configuration));
         let journal = Journal::new(configuration.initial_shards);
         StableCell::init(manager.get(JOURNAL_MEMORY), codec::encode(&journal));
-        Self::open(memory)
+        let grants = Grants::from_configuration(configuration, now);
+        StableCell::init(manager.get(ROLES_MEMORY), codec::encode(&grants));
+        Self::open(memory, now)
     }
 
-    /// Opens the router that stable memory holds.
+    /// Opens the router that stable memory holds, at `now` (nanoseconds).
     ///
     /// # Panics
     ///
     /// When stable memory holds no router, or one of a layout that this code doesn't know: an upgrade is rolled back.
-    pub fn open(memory: DefaultMemoryImpl) -> Self {
+    pub fn open(memory: DefaultMemoryImpl, now: u64) -> Self {
         let manager = MemoryManager::init_with_bucket_size(memory, BUCKET_PAGES);
         let header = manager.get(HEADER_MEMORY);
         assert!(header.size() > 0, "stable memory holds no router");
         let mut bytes = [0; HEADER_BYTES];
         header.read(0, &mut bytes);
         assert_eq!(bytes[..8], MAGIC, "stable memory holds something else than a router");
-        assert_eq!(bytes[8..], LAYOUT_VERSION.to_le_bytes(), "this code reads layout {LAYOUT_VERSION} only");
+        let version = u32::from_le_bytes(std::array::from_fn(|at| bytes[8 + at]));
+        assert!(
+            (LAYOUT_VERSION_BEFORE..=LAYOUT_VERSION).contains(&version),
+            "this code reads layouts {LAYOUT_VERSION_BEFORE} and {LAYOUT_VERSION} only"
+        );
         let configuration: StableCell<Vec<u8>, RouterMemory> =
             StableCell::init(manager.get(CONFIGURATION_MEMORY), Vec::new());
         let stored_journal: StableCell<Vec<u8>, RouterMemory> =
             StableCell::init(manager.get(JOURNAL_MEMORY), Vec::new());
+        let configuration: Configuration =
+            codec::decode(configuration.get()).expect("INVARIANT: the cell holds what create wrote");
+        if version == LAYOUT_VERSION_BEFORE {
+            let grants = Grants::from_configuration(&configuration, now);
+            StableCell::init(manager.get(ROLES_MEMORY), codec::encode(&grants));
+            write_header(&header);
+        }
+        let stored_grants: StableCell<Vec<u8>, RouterMemory> = StableCell::init(manager.get(ROLES_MEMORY), Vec::new());
+        let grants: Grants =
+            codec::decode(stored_grants.get()).expect("INVARIANT: the cell holds what was last stored");
         let mut state = Self {
-            configuration: codec::decode(configuration.get()).expect("INVARIANT: the cell holds what create wrote"),
+            configuration,
+            role_table: grants.table(),
+            grants,
+            stored_grants,
             journal: codec::decode(stored_journal.get()).expect("INVARIANT: the cell holds what was last stored"),
             stored_journal,
             routing: None,
@@ -169,6 +197,27 @@ impl State {
         result
     }
 
+    /// Shows the grants.
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// Shows the grants as a table for looking up.
+    pub fn role_table(&self) -> &RoleTable {
+        &self.role_table
+    }
+
+    /// Changes the grants and stores them, in this message, unless nothing was changed.
+    pub fn change_grants<R>(&mut self, change: impl FnOnce(&mut Grants) -> R) -> R {
+        let version = self.grants.version();
+        let result = change(&mut self.grants);
+        if self.grants.version() != version {
+            self.stored_grants.set(codec::encode(&self.grants));
+            self.role_table = self.grants.table();
+        }
+        result
+    }
+
     /// Counts the open calls of operations.
     pub fn open_calls(&self) -> u32 {
         self.open_calls.values().sum()
@@ -178,4 +227,11 @@ impl State {
         let parts = self.journal.secret().zip(self.journal.routing_table());
         self.routing = parts.map(|(secret, table)| Routing { secret, table });
     }
+}
+
+fn write_header(header: &RouterMemory) {
+    let mut bytes = [0; HEADER_BYTES];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..].copy_from_slice(&LAYOUT_VERSION.to_le_bytes());
+    header.write(0, &bytes);
 }

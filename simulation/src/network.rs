@@ -250,7 +250,7 @@ impl Network {
     /// Asks the router for its table; None if it can't tell now.
     pub fn routing_table(&mut self) -> Option<RoutingTable> {
         let reply = self.query(self.administrator, self.router, "routing_table", encode_nothing()).ok()?;
-        decode::<RoutingTableResult>(&reply).ok()?.ok()
+        Some(decode::<RoutingTableResult>(&reply).ok()?.ok()?.into_table())
     }
 
     /// Asks a shard what it is; None if it can't tell now.

@@ -4,7 +4,7 @@ use candid::{CandidType, Nat, Principal};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::routing::{RoutingTable, ShardIndex, Version};
+use crate::routing::{RoutingTableReply, ShardIndex, Version};
 
 /// What a router is installed with. Every field is optional; `record {}` makes a router with two shards that whoever
 /// installs it administers.
@@ -408,7 +408,7 @@ pub enum ReadError {
 }
 
 /// What `routing_table` answers: a table without routes until the router is ready.
-pub type RoutingTableResult = Result<RoutingTable, ReadError>;
+pub type RoutingTableResult = Result<RoutingTableReply, ReadError>;
 
 /// How an administrator settles an alarm.
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,9 @@
 //! What router, shards, clients and tools of Canopy say to each other.
 //!
 //! Start at [`api`]: the arguments, replies and errors of the router's methods. [`shard`] holds those of a shard,
-//! which only routers and administrators see, and [`status`] what a router reports about itself. [`limits`] are the
-//! promised bounds, [`range`] and [`hash`] cut the hash space, [`codec`] turns all of it into Candid and back, [`wire`]
-//! does that for the hot methods in a fiftieth of the instructions, and [`endpoints`] ties both canisters' methods to
-//! functions.
+//! [`roles`] who may do what, and [`status`] what a router reports about itself. [`limits`] are the promised bounds,
+//! [`range`] and [`hash`] cut the hash space, [`codec`] turns all of it into Candid and back, [`wire`] does that for the
+//! hot methods in a fiftieth of the instructions, and [`endpoints`] ties both canisters' methods to functions.
 //!
 //! Arguments are records, so that optional fields can be added; results are `variant { Ok; Err }`, where every error
 //! says what did not happen and what the caller should do.
@@ -17,6 +16,7 @@ pub mod endpoints;
 pub mod hash;
 pub mod limits;
 pub mod range;
+pub mod roles;
 pub mod routing;
 pub mod shard;
 pub mod status;
@@ -29,4 +29,5 @@ pub use api::{
 pub use codec::MalformedArguments;
 pub use hash::{HashSecret, KeyHash, TagSecret};
 pub use range::HashRange;
-pub use routing::{Epoch, Route, RoutingTable, ShardIndex, Version};
+pub use roles::{Grant, Role};
+pub use routing::{Epoch, Route, RoutingTable, RoutingTableReply, ShardIndex, Version};

@@ -61,6 +61,15 @@ pub const ADMINISTRATORS_MAX: usize = 8;
 /// Most writers, and most readers, that may be named when a router is installed.
 pub const ROLE_PRINCIPALS_MAX: usize = 1000;
 
+/// Most grants of roles, those named when a router is installed included.
+pub const GRANTS_MAX: usize = 4096;
+
+/// Most grants of one principal, or of everyone: so many prefixes are compared with a key at most.
+pub const GRANTS_OF_ONE_MAX: usize = 64;
+
+/// Most bytes of the prefixes of all grants, so that the grants fit the message that tells them to a shard.
+pub const PREFIX_BYTES_TOTAL_MAX: usize = 256 * 1024;
+
 /// Cycles that a new shard owns after its creation was paid, unless the router is told otherwise: 3 T.
 pub const SHARD_CYCLES_DEFAULT: u128 = 3_000_000_000_000;
 
@@ -84,6 +93,8 @@ const _: () = assert!(SECRET_BYTES >= 136, "XXH3 refuses shorter secrets");
 const _: () = assert!(ADMINISTRATORS_MAX + 2 <= CONTROLLERS_MAX, "router and administrators control each shard");
 const _: () = assert!(INITIAL_SHARDS_MIN <= INITIAL_SHARDS_DEFAULT && INITIAL_SHARDS_DEFAULT <= INITIAL_SHARDS_MAX);
 const _: () = assert!(SHARD_CYCLES_MIN <= SHARD_CYCLES_DEFAULT && SHARD_CYCLES_DEFAULT <= SHARD_CYCLES_MAX);
+
+const _: () = assert!(ADMINISTRATORS_MAX + 2 * ROLE_PRINCIPALS_MAX <= GRANTS_MAX, "who is named at first has grants");
 
 /// Shortens `text` to [`REASON_BYTES_MAX`] bytes, at a character's boundary.
 pub fn bounded_reason(text: &str) -> String {

@@ -2,8 +2,10 @@
 
 use candid::{CandidType, Principal};
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use std::fmt;
 
-use crate::hash::KeyHash;
+use crate::hash::{HashSecret, KeyHash};
 use crate::range::HashRange;
 
 #[cfg(test)]
@@ -70,6 +72,20 @@ impl RoutingTable {
         route.range.contains(hash).then_some(route)
     }
 
+    /// Condenses the table: another digest tells that routes have changed.
+    pub fn digest(&self) -> u64 {
+        let mut bytes = Vec::with_capacity(self.routes.len() * ROUTE_BYTES);
+        for route in &self.routes {
+            for number in [route.range.first.0, route.range.last.0, route.epoch.0] {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
+            let shard = route.shard.as_slice();
+            bytes.push(shard.len() as u8);
+            bytes.extend_from_slice(shard);
+        }
+        xxhash_rust::xxh3::xxh3_64(&bytes)
+    }
+
     /// Checks that the ranges cover the hash space exactly once.
     ///
     /// # Errors
@@ -87,5 +103,44 @@ impl RoutingTable {
             None => Ok(()),
             Some(_) => Err(RoutingTableFault::Incomplete),
         }
+    }
+}
+
+/// Bytes of a route in the digest: three numbers, and the longest principal with its length.
+const ROUTE_BYTES: usize = 3 * 8 + 1 + 29;
+
+/// What `routing_table` answers: all that a client needs to ask the shards themselves.
+#[derive(CandidType, Serialize, Deserialize, Clone, PartialEq, Eq, Default)]
+pub struct RoutingTableReply {
+    /// Sorted by range. Empty until the router is ready.
+    pub routes: Vec<Route>,
+    /// The secret of the hash, 192 bytes, which never changes: told to who holds a role by name, and null for others and
+    /// until the router is ready. Whoever knows it can make keys collide: keep it out of logs.
+    pub secret: Option<ByteBuf>,
+    /// Another digest tells that routes have changed.
+    pub digest: Option<u64>,
+}
+
+impl RoutingTableReply {
+    /// Makes the routing table.
+    pub fn into_table(self) -> RoutingTable {
+        RoutingTable { routes: self.routes }
+    }
+
+    /// Makes the secret of the hash; `None` if it wasn't told.
+    pub fn hash_secret(&self) -> Option<HashSecret> {
+        HashSecret::from_slice(self.secret.as_ref()?)
+    }
+}
+
+/// Keeps the secret out of logs and panics.
+impl fmt::Debug for RoutingTableReply {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RoutingTableReply")
+            .field("routes", &self.routes)
+            .field("secret", &self.secret.as_ref().map(|_| ".."))
+            .field("digest", &self.digest)
+            .finish()
     }
 }

@@ -79,6 +79,9 @@ fn modules_export_their_methods_and_nothing_else() {
         "canister_update get",
         "canister_update put",
         "canister_update resolve_alarm",
+        "canister_update grant",
+        "canister_update revoke",
+        "canister_query roles",
     ];
     let shard = [
         "canister_global_timer",

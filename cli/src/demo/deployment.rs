@@ -64,7 +64,8 @@ impl Deployment {
     /// Asks the router which shard owns what.
     pub fn routing_table(&self) -> Result<RoutingTable> {
         let answer = answered("routing_table", self.query(self.router, "routing_table"))?;
-        decode_answer::<RoutingTableResult>(&answer)?.map_err(|error| anyhow::anyhow!("routing_table: {error:?}"))
+        let told = decode_answer::<RoutingTableResult>(&answer)?;
+        Ok(told.map_err(|error| anyhow::anyhow!("routing_table: {error:?}"))?.into_table())
     }
 
     /// Asks each shard of the table what it holds.
