@@ -7,7 +7,7 @@ use pocket_ic::ErrorCode;
 
 use crate::cluster::Cluster;
 use crate::methods::{Kind, Method, Refusal, WITNESS_KEY, router_methods, shard_methods};
-use crate::people::{owner, reader, stranger, writer};
+use crate::people::{administrator, owner, reader, stranger, writer};
 
 /// Calls every method as `caller` and checks that it is refused: updates before they run or with the typed error,
 /// queries with the typed error.
@@ -52,15 +52,36 @@ fn strangers_are_refused_by_every_method_of_the_router() {
 }
 
 #[test]
-fn everybody_but_router_and_administrators_is_refused_by_every_method_of_a_shard() {
-    let cluster = Cluster::builder().relay_as_writer().ready();
+fn strangers_are_refused_by_every_method_of_a_shard() {
+    let cluster = Cluster::builder().relay_without_role().ready();
     cluster.store(WITNESS_KEY, b"value");
     let before = cluster.load(WITNESS_KEY);
     for shard in cluster.shards() {
-        for caller in [stranger(), reader(), writer(), Principal::anonymous()] {
+        for caller in [stranger(), Principal::anonymous()] {
             check_refused_from_outside(&cluster, shard, &shard_methods(), caller);
         }
         check_refused_behind_inspection(&cluster, shard, &shard_methods());
+    }
+    assert_eq!(cluster.load(WITNESS_KEY), before);
+}
+
+#[test]
+fn what_a_role_is_not_for_is_refused_by_a_shard_too() {
+    let cluster = Cluster::builder().relay_as_reader().ready();
+    cluster.store(WITNESS_KEY, b"value");
+    let before = cluster.load(WITNESS_KEY);
+    let beyond = |names: &[&str]| {
+        let methods = shard_methods().into_iter().filter(|method| names.contains(&method.name));
+        methods.collect::<Vec<Method>>()
+    };
+    for shard in cluster.shards() {
+        check_refused_from_outside(&cluster, shard, &beyond(&["info", "set_roles"]), writer());
+        // The batch writes, and so does nobody who only reads; nor does anybody for an administrator.
+        let writing = beyond(&["put", "delete", "apply", "info", "set_roles"]);
+        assert_eq!(writing.len(), 5);
+        check_refused_from_outside(&cluster, shard, &writing, reader());
+        check_refused_behind_inspection(&cluster, shard, &writing);
+        check_refused_from_outside(&cluster, shard, &beyond(&["set_roles"]), administrator());
     }
     assert_eq!(cluster.load(WITNESS_KEY), before);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use candid::{CandidType, Nat, Principal};
 use canopy_types::api::{ResolveAlarmArguments, ResolveAlarmResult, RoutingTableResult};
 use canopy_types::codec::{decode, encode};
+use canopy_types::policy::{SetPolicyArguments, SetPolicyResult};
 use canopy_types::roles::{Grant, GrantResult, RevokeResult, Roles, RolesResult};
 use canopy_types::shard::{ShardGetResult, ShardInfo, ShardInfoResult};
 use canopy_types::status::{Status, StatusResult};
@@ -326,6 +327,11 @@ impl Cluster {
         self.update(self.router, owner(), "revoke", grant)
     }
 
+    /// Changes the policy, as [`owner`].
+    pub fn set_policy(&self, arguments: &SetPolicyArguments) -> SetPolicyResult {
+        self.update(self.router, owner(), "set_policy", arguments)
+    }
+
     /// Lists all grants, as [`owner`].
     pub fn roles(&self) -> Roles {
         let result: RolesResult = self.query_nothing(self.router, owner(), "roles");
@@ -351,6 +357,19 @@ impl Cluster {
     /// Asks a shard for a record, as [`administrator`].
     pub fn get_from_shard(&self, shard: Principal, key: &[u8]) -> ShardGetResult {
         self.query(shard, administrator(), "get_query", &get_arguments(key))
+    }
+
+    /// Waits until every shard holds the router's newest word about roles.
+    pub fn wait_until_told(&self) {
+        let version = self.roles().version;
+        for _ in 0..TURNS_MAX {
+            let shards = self.shards();
+            if shards.iter().all(|&shard| self.info(shard).roles.is_some_and(|held| held.version == version)) {
+                return;
+            }
+            self.turn(Pace::BRISK);
+        }
+        panic!("the shards don't hold version {version} after {TURNS_MAX} turns: {:#?}", self.status().roles);
     }
 
     /// Finds a key that is held by `shard`, and stores `value` under it.

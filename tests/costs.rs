@@ -177,6 +177,7 @@ impl Shard {
             epoch: Epoch::FIRST,
             index: ShardIndex(0),
             tag_seed: Some(ByteBuf::from(vec![9; TAG_SEED_BYTES])),
+            roles: None,
         };
         shard.run("canister_init", encode(&arguments), Context::Init);
         for first in (0..RECORDS).step_by(RECORDS_PER_BATCH as usize) {

@@ -16,8 +16,10 @@ mod costs; // What messages cost in instructions and cycles.
 mod creation; // Failed and lost creations and installations of shards.
 mod cycles; // Routers that are short of cycles.
 mod determinism; // The same seed gives the same run.
+mod direct; // Callers who ask the shards themselves.
 mod load; // Many operations at once, and against a model.
 mod operations; // Put, get and delete.
+mod rates; // How much callers may ask for per minute.
 mod releases; // Upgrades from every released version.
 mod roles; // Roles given and taken away, limited ones, and reading for everyone.
 mod start_up; // From an empty router to one that serves.

@@ -5,10 +5,15 @@ use canopy_types::api::{
     ReadError, Resolution, ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult,
 };
 use canopy_types::codec::{decode, encode};
-use canopy_types::roles::{Grant, GrantError, GrantResult, RevokeError, RevokeResult, Role, RolesResult};
+use canopy_types::policy::{PolicyResult, SetPolicyArguments, SetPolicyError, SetPolicyResult};
+use canopy_types::rate::RateLimits;
+use canopy_types::roles::{
+    Grant, GrantError, GrantResult, RenewRolesResult, RevokeError, RevokeResult, Role, RolesContent, RolesResult,
+    RolesWord,
+};
 use canopy_types::shard::{
     Action, ApplyArguments, Item, PutItem, ShardApplyResult, ShardDeleteResult, ShardError, ShardGetResult,
-    ShardInfoResult, ShardPutResult,
+    ShardInfoResult, ShardPutResult, ShardSetRolesResult,
 };
 use canopy_types::status::StatusResult;
 use canopy_types::{DeleteArguments, DeleteError, DeleteResult, GetError, GetResult, PutError, PutResult, ShardIndex};
@@ -132,6 +137,31 @@ pub fn router_methods() -> Vec<Method> {
             argument: no_arguments(),
             refusal: |reply| decode::<RolesResult>(reply).ok()?.err().map(read_refusal),
         },
+        Method {
+            name: "renew_roles",
+            kind: Kind::Update,
+            argument: no_arguments(),
+            refusal: |reply| decode::<RenewRolesResult>(reply).ok()?.err().map(read_refusal),
+        },
+        Method {
+            name: "policy",
+            kind: Kind::Query,
+            argument: no_arguments(),
+            refusal: |reply| decode::<PolicyResult>(reply).ok()?.err().map(read_refusal),
+        },
+        Method {
+            name: "set_policy",
+            kind: Kind::Update,
+            argument: encode(&SetPolicyArguments {
+                operations_per_minute_max: Some(1),
+                ..SetPolicyArguments::default()
+            }),
+            refusal: |reply| match decode::<SetPolicyResult>(reply) {
+                Ok(Err(SetPolicyError::Unauthorised { caller })) => Some(Refusal::Unauthorised(caller)),
+                Ok(Err(SetPolicyError::MalformedArguments { .. })) => Some(Refusal::Malformed),
+                _ => None,
+            },
+        },
     ]
 }
 
@@ -174,7 +204,21 @@ pub fn shard_methods() -> Vec<Method> {
             argument: no_arguments(),
             refusal: |reply| decode::<ShardInfoResult>(reply).ok()?.err().and_then(shard_refusal),
         },
+        Method {
+            name: "set_roles",
+            kind: Kind::Update,
+            argument: encode(&roles_word()),
+            refusal: |reply| decode::<ShardSetRolesResult>(reply).ok()?.err().and_then(shard_refusal),
+        },
     ]
+}
+
+/// A word that would let everyone write.
+fn roles_word() -> RolesWord {
+    let grants = vec![Grant { grantee: None, role: Role::Writer, prefix: None }];
+    let content = RolesContent { grants, limits: RateLimits::default() };
+    let (version, digest) = (u64::MAX, content.digest());
+    RolesWord { version, digest, given_at_nanoseconds: u64::MAX, content: Some(content) }
 }
 
 /// A batch of one put that an administrator may send.

@@ -59,9 +59,8 @@ fn a_limited_canister_is_refused_the_keys_of_others_behind_inspection_too() {
     };
     let put = |key: &[u8]| decode::<PutResult>(&call("put", &encode(&put_arguments(key, b"changed")))).unwrap();
     let get = |key: &[u8]| decode::<GetResult>(&call("get", &encode(&get_arguments(key)))).unwrap();
-    let delete = |key: &[u8]| {
-        decode::<DeleteResult>(&call("delete", &encode(&DeleteArguments::new(key.to_vec())))).unwrap()
-    };
+    let delete =
+        |key: &[u8]| decode::<DeleteResult>(&call("delete", &encode(&DeleteArguments::new(key.to_vec())))).unwrap();
     assert_eq!(put(OUTSIDE), Err(PutError::Unauthorised { caller: relay }));
     assert_eq!(get(OUTSIDE), Err(GetError::Unauthorised { caller: relay }));
     assert_eq!(delete(OUTSIDE), Err(DeleteError::Unauthorised { caller: relay }));

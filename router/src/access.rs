@@ -1,8 +1,9 @@
 //! Who may call which method, and with which keys.
 
 use candid::Principal;
-use canopy_types::Role;
+use canopy_types::rate::{RateLimits, RateMeter};
 use canopy_types::roles::{Reach, RoleTable};
+use canopy_types::{BusyReason, Role};
 
 use crate::refusal::Refusal;
 use crate::state;
@@ -15,7 +16,9 @@ pub fn required_role(method: &str) -> Option<Role> {
     match method {
         "get" | "get_query" | "routing_table" | "status" => Some(Role::Reader),
         "put" | "delete" => Some(Role::Writer),
-        "resolve_alarm" | "grant" | "revoke" | "roles" => Some(Role::Administrator),
+        "resolve_alarm" | "grant" | "revoke" | "roles" | "renew_roles" | "policy" | "set_policy" => {
+            Some(Role::Administrator)
+        }
         _ => None,
     }
 }
@@ -45,6 +48,43 @@ fn authorise_by(caller: Principal, reach: impl FnOnce(&RoleTable) -> Reach) -> R
         reach => reach,
     };
     if reach == Reach::Nothing { Err(Refusal::Unauthorised { caller }) } else { Ok(reach) }
+}
+
+/// Counts what `caller` asks for in an update, unless callers may ask for as much as they like.
+///
+/// # Errors
+///
+/// `Busy`, when it has used up its share of the minute.
+pub fn count(caller: Principal, operations: u64, bytes: usize) -> Result<(), Refusal> {
+    let now = ic_cdk::api::time();
+    let metered = |limits: &RateLimits, meter: &mut RateMeter| {
+        meter.admit(limits, caller.as_slice(), operations, bytes as u64, now).map_err(|milliseconds| Refusal::Busy {
+            retry_after_milliseconds: milliseconds,
+            reason: BusyReason::RateLimit {
+                operations_per_minute_max: limits.operations_per_minute_max,
+                bytes_per_minute_max: limits.bytes_per_minute_max,
+            },
+        })
+    };
+    with_meter(caller, metered).unwrap_or(Ok(()))
+}
+
+/// Counts the reply to an update that was counted.
+pub fn count_reply(caller: Principal, bytes: usize) {
+    let now = ic_cdk::api::time();
+    with_meter(caller, |limits, meter| meter.count_reply(limits, caller.as_slice(), bytes as u64, now));
+}
+
+/// Runs `action` on the limits and the meter of `caller`; `None` if there are no limits.
+fn with_meter<R>(caller: Principal, action: impl FnOnce(&RateLimits, &mut RateMeter) -> R) -> Option<R> {
+    state::with(|state| {
+        let limits = state.policy().rate_limits();
+        if limits.are_off() {
+            return None;
+        }
+        let is_named = state.role_table().reach_by_name(caller.as_slice(), Role::Reader) > Reach::Nothing;
+        Some(action(&limits, state.rates.of(is_named)))
+    })
 }
 
 /// Checks that `caller`, who has this reach, may do what `required` may with `key`; or with all keys that begin so.

@@ -1,12 +1,14 @@
 //! The router canister: knows which shard owns which part of the hash space, and sends every operation there.
 //!
-//! Start at [`service`], the methods, and [`operations`], which the hot ones delegate to. The middle is pure and takes what it needs as arguments: [`access`] (who may do
-//! what, by the grants of [`roles`]), [`configuration`] (what the router was installed with), [`routing`] (which shard), [`refusal`] (why not),
-//! [`journal`] (the stored machine that draws the secret and makes the shards, one step per message).
+//! Start at [`service`], the methods, and [`operations`], which the hot ones delegate to. The middle is pure and takes
+//! what it needs as arguments: [`access`] (who may do what, by the grants of [`roles`]), [`policy`] (which settings may
+//! be chosen), [`configuration`] (what the router was installed with), [`routing`] (which shard), [`refusal`] (why not),
+//! [`journal`] (the stored machine that draws the secret and makes the shards, one step per message), [`telling`] (which
+//! shard is told who may do what, and when).
 //!
-//! [`calls`] alone calls shards and maps what the platform says about a call; [`runner`] alone performs the journal's
-//! steps, with the payloads of [`management`] and the code of [`shard_code`]. [`state`] draws the layout of stable
-//! memory.
+//! [`calls`] alone sends operations to shards and maps what the platform says about a call; [`runner`] alone performs the
+//! journal's steps, with the payloads of [`management`] and the code of [`shard_code`]; [`word`] alone tells shards the
+//! roles. [`state`] draws the layout of stable memory.
 
 mod access;
 mod calls;
@@ -14,6 +16,7 @@ mod configuration;
 mod journal;
 mod management;
 mod operations;
+mod policy;
 mod refusal;
 mod roles;
 mod routing;
@@ -21,3 +24,5 @@ pub mod runner;
 pub mod service;
 mod shard_code;
 mod state;
+mod telling;
+mod word;

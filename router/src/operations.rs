@@ -7,9 +7,11 @@
 use candid::Principal;
 use canopy_types::shard::Answer;
 use canopy_types::wire::{ActionRef, ApplyRef, DeleteRef, GetRef, ItemRef, OperationRef, PutRef, batch, replies};
-use canopy_types::{DeleteArguments, DeleteReply, GetArguments, GetResult, PutArguments, PutReply, Record, Role, codec};
+use canopy_types::{
+    DeleteArguments, DeleteReply, GetArguments, GetResult, PutArguments, PutReply, Record, Role, codec,
+};
 
-use crate::access::{authorise, authorise_key};
+use crate::access::{authorise, authorise_key, count};
 use crate::calls::{self, Mode};
 use crate::refusal::Refusal;
 use crate::routing::{check_operation, check_time_to_live, check_value, route};
@@ -79,6 +81,7 @@ fn request_put(message: &[u8]) -> Result<Request, Refusal> {
     check_time_to_live(put.time_to_live_milliseconds)?;
     check_operation(put.operation)?;
     let shard = state::with(|state| route(state.routing.as_ref(), put.key))?;
+    count(caller, 1, message.len())?;
     if put.is_plain() {
         return Ok(Request { shard, method: "put", arguments: put.write() });
     }
@@ -91,7 +94,7 @@ fn request_put(message: &[u8]) -> Result<Request, Refusal> {
 ///
 /// Why there is no answer.
 pub async fn get(message: &[u8], method: &str, mode: Mode) -> Result<Vec<u8>, Refusal> {
-    let (shard, arguments) = request_get(message)?;
+    let (shard, arguments) = request_get(message, mode)?;
     let reply = calls::send(shard, method, &arguments, mode).await?;
     if replies::is_get(&reply) {
         return Ok(reply);
@@ -100,7 +103,7 @@ pub async fn get(message: &[u8], method: &str, mode: Mode) -> Result<Vec<u8>, Re
     Ok(codec::encode(&GetResult::Ok(record)))
 }
 
-fn request_get(message: &[u8]) -> Result<(Principal, Vec<u8>), Refusal> {
+fn request_get(message: &[u8], mode: Mode) -> Result<(Principal, Vec<u8>), Refusal> {
     let caller = ic_cdk::api::msg_caller();
     let reach = authorise(Role::Reader, caller)?;
     let decoded;
@@ -113,6 +116,10 @@ fn request_get(message: &[u8]) -> Result<(Principal, Vec<u8>), Refusal> {
     };
     authorise_key(reach, Role::Reader, caller, get.key)?;
     let shard = state::with(|state| route(state.routing.as_ref(), get.key))?;
+    // What a query counts is forgotten.
+    if mode == Mode::Replicated {
+        count(caller, 1, message.len())?;
+    }
     Ok((shard, get.write()))
 }
 
@@ -152,6 +159,7 @@ fn request_delete(message: &[u8]) -> Result<Request, Refusal> {
     authorise_key(reach, Role::Writer, caller, delete.key)?;
     check_operation(delete.operation)?;
     let shard = state::with(|state| route(state.routing.as_ref(), delete.key))?;
+    count(caller, 1, message.len())?;
     if delete.is_plain() {
         return Ok(Request { shard, method: "delete", arguments: delete.write() });
     }

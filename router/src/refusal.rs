@@ -81,6 +81,15 @@ impl Refusal {
                 retry_after_milliseconds: OPERATIONS_RETRY_MILLISECONDS,
                 reason: BusyReason::TooManyOperations { operations_max },
             },
+            ShardError::RateLimited { retry_after_milliseconds, operations_per_minute_max, bytes_per_minute_max } => {
+                let reason = BusyReason::RateLimit { operations_per_minute_max, bytes_per_minute_max };
+                Self::Busy { retry_after_milliseconds, reason }
+            }
+            ShardError::RolesUnknown => Self::ShardUnavailable {
+                shard,
+                reject_code: 0,
+                message: "the shard doesn't know its router".to_string(),
+            },
             ShardError::TooManyItems { items, items_max } => Self::ShardUnavailable {
                 shard,
                 reject_code: 0,

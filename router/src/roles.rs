@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use candid::{CandidType, Principal};
-use canopy_types::limits::{
-    ADMINISTRATORS_MAX, GRANTS_MAX, GRANTS_OF_ONE_MAX, KEY_BYTES_MAX, PREFIX_BYTES_TOTAL_MAX,
-};
+use canopy_types::limits::{ADMINISTRATORS_MAX, GRANTS_MAX, GRANTS_OF_ONE_MAX, KEY_BYTES_MAX, PREFIX_BYTES_TOTAL_MAX};
 use canopy_types::roles::{Grant, GrantError, RevokeError, Role, RoleTable};
 use serde::Deserialize;
 
@@ -113,8 +111,16 @@ impl Grants {
         Ok(())
     }
 
-    fn changed(&mut self, now: u64) {
+    /// Notes at `now` (nanoseconds) that something else has changed of what shards are told.
+    pub fn changed(&mut self, now: u64) {
         self.version = now.max(self.version + 1);
+    }
+
+    /// Raises the version above one that a shard knows, if it isn't: this router was set back.
+    pub fn outbid(&mut self, known: u64, now: u64) {
+        if known > self.version {
+            self.version = now.max(known.saturating_add(1));
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Performs the journal's steps: asks it what to do, sends the call, stores the answer, sets the timer.
+//! Performs the journal's steps: asks it what to do, sends the call, stores the answer, sets the timer. The timer comes
+//! for the router's other work too.
 //!
 //! The timer is the platform's own: it costs one message where a timer library costs three, and no hidden call is open
 //! when the router is upgraded. The platform clears it before it runs, so a message that traps loses it; every update
@@ -14,7 +15,7 @@ use serde_bytes::ByteBuf;
 use crate::calls::RESERVE_CYCLES;
 use crate::journal::{Action, Answer, Circumstances};
 use crate::state::{self, State};
-use crate::{management, shard_code};
+use crate::{management, shard_code, word};
 
 /// Time after which an unused timer counts as lost, in nanoseconds: 5 s.
 const OVERDUE_NANOSECONDS: u64 = 5_000_000_000;
@@ -32,10 +33,21 @@ const CALL_TIMEOUT_SECONDS: u32 = 300;
 /// 40 G for the callback, 2.1 G for the answer's bytes, and the module's bytes.
 const STEP_CYCLES: u128 = 45_000_000_000;
 
-/// Performs one step of the journal. Called by the timer.
+/// Does what is due. Called by the timer.
 pub fn run() {
+    let now = ic_cdk::api::time();
+    state::with(|state| state.wake_at = None);
+    let next = [run_journal(), word::run(now)];
+    // Calls that couldn't be sent have ended already, and may have asked for the timer.
+    let asked = state::with(|state| state.wake_at);
+    if let Some(at) = next.into_iter().chain([asked]).flatten().min() {
+        wake_at(at);
+    }
+}
+
+/// Performs one step of the journal, and tells when to come again (nanoseconds).
+fn run_journal() -> Option<u64> {
     let action = state::with(|state| {
-        state.wake_at = None;
         let circumstances = circumstances(state);
         state.change_journal(|journal| journal.advance(&circumstances))
     });
@@ -43,16 +55,16 @@ pub fn run() {
     match action {
         Action::Send { call, step } => {
             send(call, step);
-            wake_at(now + WATCH_NANOSECONDS);
+            Some(now + WATCH_NANOSECONDS)
         }
-        Action::AwaitAnswer => wake_at(now + WATCH_NANOSECONDS),
-        Action::Continue => wake_at(now),
-        Action::WakeAt(at) => wake_at(at),
-        Action::Rest => {}
+        Action::AwaitAnswer => Some(now + WATCH_NANOSECONDS),
+        Action::Continue => Some(now),
+        Action::WakeAt(at) => Some(at),
+        Action::Rest => None,
     }
 }
 
-/// Has the journal looked at in the next message.
+/// Has everything that is due looked at in the next message.
 pub fn wake() {
     wake_at(ic_cdk::api::time());
 }
@@ -147,8 +159,7 @@ fn prepare(state: &State, step: Step) -> Prepared {
     match step {
         Step::DrawSecret => to(management, "raw_rand", management::raw_rand()),
         Step::CreateShard(_) => {
-            let controllers =
-                [ic_cdk::api::canister_self()].into_iter().chain(state.grants().administrators());
+            let controllers = [ic_cdk::api::canister_self()].into_iter().chain(state.grants().administrators());
             let arguments = management::create_canister(controllers.collect());
             let cycles = ic_cdk::api::cost_create_canister() + state.configuration.shard_cycles;
             Prepared { callee: management, method: "create_canister", arguments, cycles: Some(cycles) }
@@ -173,5 +184,6 @@ fn install_argument(state: &State, shard: ShardIndex) -> ShardInitArguments {
         epoch: entry.epoch,
         index: entry.index,
         tag_seed: state.journal().tag_seed().cloned(),
+        roles: Some(word::of(state, ic_cdk::api::time(), true)),
     }
 }

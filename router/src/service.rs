@@ -1,18 +1,22 @@
 //! The methods of the router: authorise, decode, check, delegate.
 
+use candid::Principal;
 use canopy_types::api::{
     DeleteArguments, DeleteResult, GetArguments, GetResult, InitArguments, PutArguments, PutResult, ReadError,
     ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult,
 };
-use canopy_types::roles::{Grant, GrantError, GrantResult, RevokeError, RevokeResult, Role, Roles, RolesResult};
-use canopy_types::status::{Status, StatusResult};
+use canopy_types::policy::{PolicyResult, SetPolicyArguments, SetPolicyError, SetPolicyResult};
+use canopy_types::roles::{
+    Grant, GrantError, GrantResult, RenewRolesResult, RevokeError, RevokeResult, Role, Roles, RolesResult,
+};
+use canopy_types::status::{RolesStatus, Status, StatusResult};
 use canopy_types::{MalformedArguments, RoutingTableReply, codec};
 use serde_bytes::ByteBuf;
 
 use crate::access;
 use crate::calls::Mode;
 use crate::configuration::Configuration;
-use crate::refusal::{Method, write_plainly};
+use crate::refusal::{Method, Refusal, write_plainly};
 use crate::state::{self, LAYOUT_VERSION, State};
 use crate::{operations, runner};
 
@@ -31,6 +35,9 @@ canopy_types::endpoints! {
     update "canister_update grant" grant(Grant) -> GrantResult;
     update "canister_update revoke" revoke(Grant) -> RevokeResult;
     query "canister_query roles" roles() -> RolesResult;
+    update "canister_update renew_roles" renew_roles() -> RenewRolesResult;
+    query "canister_query policy" policy() -> PolicyResult;
+    update "canister_update set_policy" set_policy(SetPolicyArguments) -> SetPolicyResult;
 }
 
 #[ic_cdk::init]
@@ -44,9 +51,10 @@ fn init(arguments: InitArguments) {
 
 #[ic_cdk::pre_upgrade]
 fn pre_upgrade() {
-    let (operations, step) = state::with(|state| (state.open_calls(), state.open_step.is_some()));
-    if operations > 0 || step {
-        let calls = operations + u32::from(step);
+    let calls = state::with(|state| {
+        state.open_calls() as usize + usize::from(state.open_step.is_some()) + state.telling.open()
+    });
+    if calls > 0 {
         ic_cdk::api::trap(format!(
             "{calls} calls are open and their answers would be lost: stop the router, then upgrade"
         ));
@@ -77,7 +85,9 @@ extern "C" fn global_timer() {
 /// Stores a value under a key.
 pub async fn put() {
     runner::rearm();
+    let caller = ic_cdk::api::msg_caller();
     let done = operations::put(&ic_cdk::api::msg_arg_data()).await;
+    count_reply(caller, &done);
     ic_cdk::api::msg_reply(done.unwrap_or_else(|refusal| {
         write_plainly(&refusal, Method::Write).unwrap_or_else(|| codec::encode(&PutResult::Err(refusal.into())))
     }));
@@ -95,7 +105,9 @@ pub async fn get_query() {
 }
 
 async fn answer_get(method: &str, mode: Mode) {
+    let caller = ic_cdk::api::msg_caller();
     let found = operations::get(&ic_cdk::api::msg_arg_data(), method, mode).await;
+    count_reply(caller, &found);
     ic_cdk::api::msg_reply(found.unwrap_or_else(|refusal| {
         write_plainly(&refusal, Method::Read).unwrap_or_else(|| codec::encode(&GetResult::Err(refusal.into())))
     }));
@@ -104,10 +116,19 @@ async fn answer_get(method: &str, mode: Mode) {
 /// Removes a record.
 pub async fn delete() {
     runner::rearm();
+    let caller = ic_cdk::api::msg_caller();
     let done = operations::delete(&ic_cdk::api::msg_arg_data()).await;
+    count_reply(caller, &done);
     ic_cdk::api::msg_reply(done.unwrap_or_else(|refusal| {
         write_plainly(&refusal, Method::Write).unwrap_or_else(|| codec::encode(&DeleteResult::Err(refusal.into())))
     }));
+}
+
+/// Counts a reply, but not a refusal.
+fn count_reply(caller: Principal, done: &Result<Vec<u8>, Refusal>) {
+    if let Ok(reply) = done {
+        access::count_reply(caller, reply.len());
+    }
 }
 
 /// Tells which shard owns which hash range, and the secret of the hash to who holds a role by name.
@@ -140,6 +161,7 @@ pub fn status() -> StatusResult {
         liquid_cycles: ic_cdk::api::canister_liquid_cycle_balance().into(),
         open_calls: state.open_calls(),
         administrators: state.grants().administrators().collect(),
+        roles: Some(RolesStatus { version: state.grants().version(), untold: state.telling.untold() }),
     }))
 }
 
@@ -163,7 +185,9 @@ pub fn grant(arguments: Result<Grant, MalformedArguments>) -> GrantResult {
     access::authorise(Role::Administrator, caller).map_err(|_| GrantError::Unauthorised { caller })?;
     let grant = arguments.map_err(|malformed| GrantError::MalformedArguments { reason: malformed.reason })?;
     let now = ic_cdk::api::time();
-    state::with(|state| state.change_grants(|grants| grants.grant(grant, now)))
+    state::with(|state| state.change_grants(|grants| grants.grant(grant, now)))?;
+    tell_shards(now);
+    Ok(())
 }
 
 /// Takes a role away.
@@ -173,7 +197,47 @@ pub fn revoke(arguments: Result<Grant, MalformedArguments>) -> RevokeResult {
     access::authorise(Role::Administrator, caller).map_err(|_| RevokeError::Unauthorised { caller })?;
     let grant = arguments.map_err(|malformed| RevokeError::MalformedArguments { reason: malformed.reason })?;
     let (is_controller, now) = (ic_cdk::api::is_controller(&caller), ic_cdk::api::time());
-    state::with(|state| state.change_grants(|grants| grants.revoke(&grant, is_controller, now)))
+    state::with(|state| state.change_grants(|grants| grants.revoke(&grant, is_controller, now)))?;
+    tell_shards(now);
+    Ok(())
+}
+
+fn tell_shards(now: u64) {
+    state::with(|state| state.telling.tell_all(now));
+    runner::wake();
+}
+
+/// Has the roles told again: to the shard that asks, and to every shard when an administrator asks.
+pub fn renew_roles() -> RenewRolesResult {
+    runner::rearm();
+    let (caller, now) = (ic_cdk::api::msg_caller(), ic_cdk::api::time());
+    if state::with(|state| state.telling.tell(caller, now)) {
+        runner::wake();
+        return Ok(());
+    }
+    access::authorise(Role::Administrator, caller).map_err(|_| ReadError::Unauthorised { caller })?;
+    tell_shards(now);
+    Ok(())
+}
+
+/// Tells the settings.
+pub fn policy() -> PolicyResult {
+    let caller = ic_cdk::api::msg_caller();
+    access::authorise(Role::Administrator, caller).map_err(|_| ReadError::Unauthorised { caller })?;
+    Ok(state::with(|state| state.policy().clone()))
+}
+
+/// Changes settings.
+pub fn set_policy(arguments: Result<SetPolicyArguments, MalformedArguments>) -> SetPolicyResult {
+    runner::rearm();
+    let (caller, now) = (ic_cdk::api::msg_caller(), ic_cdk::api::time());
+    access::authorise(Role::Administrator, caller).map_err(|_| SetPolicyError::Unauthorised { caller })?;
+    let arguments = arguments.map_err(|malformed| SetPolicyError::MalformedArguments { reason: malformed.reason })?;
+    let policy = state::with(|state| crate::policy::change(state.policy(), &arguments))?;
+    if state::with(|state| state.set_policy(policy.clone(), now)) {
+        tell_shards(now);
+    }
+    Ok(policy)
 }
 
 /// Lists all grants.

@@ -7,12 +7,15 @@
 //! id 1  configuration  one cell: Configuration as Candid
 //! id 2  journal        one cell: Journal as Candid
 //! id 3  roles          one cell: Grants as Candid; since layout 2
+//! id 4  policy         one cell: Policy as Candid; since layout 2
 //! ```
 //!
 //! A router of layout 1 has no grants: they begin as what its install arguments say.
 
 use candid::Principal;
 use canopy_types::codec;
+use canopy_types::policy::Policy;
+use canopy_types::rate::RateMeters;
 use canopy_types::roles::RoleTable;
 use ic_stable_structures::memory_manager::{MemoryId, MemoryManager, VirtualMemory};
 use ic_stable_structures::{DefaultMemoryImpl, Memory, StableCell};
@@ -23,6 +26,8 @@ use crate::configuration::Configuration;
 use crate::journal::Journal;
 use crate::roles::Grants;
 use crate::routing::Routing;
+use crate::telling::Telling;
+use crate::word;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +43,7 @@ const HEADER_MEMORY: MemoryId = MemoryId::new(0);
 const CONFIGURATION_MEMORY: MemoryId = MemoryId::new(1);
 const JOURNAL_MEMORY: MemoryId = MemoryId::new(2);
 const ROLES_MEMORY: MemoryId = MemoryId::new(3);
+const POLICY_MEMORY: MemoryId = MemoryId::new(4);
 
 /// Pages of a bucket, the unit in which the memory manager hands out memory: 1 MiB, for little state.
 const BUCKET_PAGES: u16 = 16;
@@ -54,6 +60,15 @@ pub struct State {
     grants: Grants,
     stored_grants: StableCell<Vec<u8>, RouterMemory>,
     role_table: RoleTable,
+    /// Digest of what shards are told of roles.
+    roles_digest: u64,
+    /// Copy of what the cell holds; changed through [`State::set_policy`] only.
+    policy: Policy,
+    stored_policy: StableCell<Vec<u8>, RouterMemory>,
+    /// What callers have used.
+    pub rates: RateMeters,
+    /// What the shards were told.
+    pub telling: Telling,
     /// Present once the router is ready.
     pub routing: Option<Routing>,
     /// When the timer should have run, in nanoseconds; `None` while no timer is set.
@@ -168,9 +183,17 @@ impl State {
         let stored_grants: StableCell<Vec<u8>, RouterMemory> = StableCell::init(manager.get(ROLES_MEMORY), Vec::new());
         let grants: Grants =
             codec::decode(stored_grants.get()).expect("INVARIANT: the cell holds what was last stored");
+        let stored_policy: StableCell<Vec<u8>, RouterMemory> =
+            StableCell::init(manager.get(POLICY_MEMORY), codec::encode(&Policy::default()));
+        let policy = codec::decode(stored_policy.get()).expect("INVARIANT: the cell holds what was last stored");
         let mut state = Self {
+            roles_digest: 0,
+            policy,
+            stored_policy,
+            rates: RateMeters::default(),
+            telling: Telling::default(),
             configuration,
-            role_table: grants.table(),
+            role_table: RoleTable::default(),
             grants,
             stored_grants,
             journal: codec::decode(stored_journal.get()).expect("INVARIANT: the cell holds what was last stored"),
@@ -181,6 +204,7 @@ impl State {
             open_calls: BTreeMap::new(),
         };
         state.refresh_routing();
+        state.refresh_roles();
         state
     }
 
@@ -213,14 +237,40 @@ impl State {
         let result = change(&mut self.grants);
         if self.grants.version() != version {
             self.stored_grants.set(codec::encode(&self.grants));
-            self.role_table = self.grants.table();
+            self.refresh_roles();
         }
         result
+    }
+
+    /// Shows the policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Stores another policy, in this message at `now` (nanoseconds); tells whether shards must hear of it.
+    pub fn set_policy(&mut self, policy: Policy, now: u64) -> bool {
+        let concerns_shards = self.policy.rate_limits() != policy.rate_limits();
+        self.policy = policy;
+        self.stored_policy.set(codec::encode(&self.policy));
+        if concerns_shards {
+            self.change_grants(|grants| grants.changed(now));
+        }
+        concerns_shards
+    }
+
+    /// Tells the digest of what shards are told of roles.
+    pub fn roles_digest(&self) -> u64 {
+        self.roles_digest
     }
 
     /// Counts the open calls of operations.
     pub fn open_calls(&self) -> u32 {
         self.open_calls.values().sum()
+    }
+
+    fn refresh_roles(&mut self) {
+        self.role_table = self.grants.table();
+        self.roles_digest = word::content(self).digest();
     }
 
     fn refresh_routing(&mut self) {

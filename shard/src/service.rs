@@ -3,12 +3,14 @@
 use canopy_types::MalformedArguments;
 use canopy_types::api::{DeleteArguments, GetArguments, PutArguments};
 use canopy_types::codec;
+use canopy_types::roles::{Role, RolesWord};
 use canopy_types::shard::{
-    ApplyArguments, ShardApplyResult, ShardDeleteResult, ShardError, ShardGetResult, ShardInfo, ShardInfoResult,
-    ShardInitArguments, ShardPutResult,
+    ApplyArguments, RolesHeld, ShardApplyResult, ShardDeleteResult, ShardError, ShardGetResult, ShardInfo,
+    ShardInfoResult, ShardInitArguments, ShardPutResult, ShardSetRolesResult,
 };
 use canopy_types::wire::{ApplyRef, DeleteRef, GetRef, PutRef, refusals, replies};
 
+use crate::access::required_role;
 use crate::message::{self, Caller};
 use crate::operations::Origin;
 use crate::state::{self, LAYOUT_VERSION, State};
@@ -24,16 +26,25 @@ canopy_types::endpoints! {
     raw_update "canister_update delete" delete(DeleteArguments) -> ShardDeleteResult;
     raw_update "canister_update apply" apply(ApplyArguments) -> ShardApplyResult;
     query "canister_query info" info() -> ShardInfoResult;
+    update "canister_update set_roles" set_roles(RolesWord) -> ShardSetRolesResult;
 }
 
 #[ic_cdk::init]
 fn init(arguments: ShardInitArguments) {
-    state::set(State::create(Default::default(), &arguments));
+    // What the router says about roles isn't stored: it holds for minutes.
+    let mut arguments = arguments;
+    let roles = arguments.roles.take();
+    let mut state = State::create(Default::default(), &arguments);
+    if let Some(word) = roles {
+        state.roles.take(&word, ic_cdk::api::time());
+    }
+    state::set(state);
 }
 
 #[ic_cdk::post_upgrade]
 fn post_upgrade() {
     state::set(State::open(Default::default()));
+    state::with(|state| state.roles.ask());
     // The platform forgets timers in an upgrade; what there is to do is seen when it comes.
     ic_cdk::api::global_timer_set(ic_cdk::api::time());
 }
@@ -41,7 +52,14 @@ fn post_upgrade() {
 /// Refuses strangers before they cost cycles. No protection: every method checks again.
 #[ic_cdk::inspect_message]
 fn inspect_message() {
-    if state::with(|state| state.identity.check_caller(ic_cdk::api::msg_caller().as_slice()).is_ok()) {
+    let (caller, required) = (ic_cdk::api::msg_caller(), required_role(&ic_cdk::api::msg_method_name()));
+    let may = |required| {
+        state::with(|state| {
+            state.message_time = ic_cdk::api::time();
+            state.authorise(caller.as_slice(), required, is_controller).is_ok()
+        })
+    };
+    if required.is_some_and(may) {
         ic_cdk::api::accept_message();
     }
 }
@@ -56,6 +74,9 @@ extern "C" fn global_timer() {
 pub fn run_timer() {
     let now = ic_cdk::api::time();
     let (alarm, growth_failed) = state::with(|state| (state.run(now), state.store.statistics().growth_failed));
+    if state::with(|state| state.roles.take_question()) {
+        ask_for_roles();
+    }
     if let Some(at) = alarm {
         ic_cdk::api::global_timer_set(at);
     }
@@ -64,10 +85,20 @@ pub fn run_timer() {
     }
 }
 
+/// Asks the router to tell the roles, and awaits nothing: the router tells them in a call of its own. If the question is
+/// lost, that call comes some minutes later.
+fn ask_for_roles() {
+    let router = state::with(|state| state.identity.router);
+    let asked = ic_cdk::call::Call::bounded_wait(router, "renew_roles").oneway();
+    if asked.is_err() {
+        ic_cdk::api::debug_print("the router could not be asked for the roles");
+    }
+}
+
 /// Stores a record in place of what was there.
 pub fn put() {
     serve(Kind::Update, |state, caller, message| {
-        let result = state.identity.check_caller(caller).and_then(|()| {
+        let result = state.authorise(caller, Role::Writer, is_controller).and_then(|permit| {
             let decoded;
             let put = match PutRef::read(message) {
                 Some(put) => put,
@@ -76,6 +107,7 @@ pub fn put() {
                     PutRef::from(&decoded)
                 }
             };
+            state.admit(permit, caller, Role::Writer, put.key, message.len())?;
             state.put(&Origin { caller, operation: put.operation, index: 0 }, &put)
         });
         match result {
@@ -96,12 +128,17 @@ pub fn get_query() {
 }
 
 fn answer_get(state: &mut State, caller: &[u8], message: &[u8]) -> Vec<u8> {
-    let result = state.identity.check_caller(caller).and_then(|()| match GetRef::read(message) {
-        Some(get) => state.get(&get),
-        None => {
-            let decoded = codec::decode::<GetArguments>(message).map_err(malformed)?;
-            state.get(&GetRef::from(&decoded))
-        }
+    let result = state.authorise(caller, Role::Reader, is_controller).and_then(|permit| {
+        let decoded;
+        let get = match GetRef::read(message) {
+            Some(get) => get,
+            None => {
+                decoded = codec::decode::<GetArguments>(message).map_err(malformed)?;
+                GetRef::from(&decoded)
+            }
+        };
+        state.admit(permit, caller, Role::Reader, get.key, message.len())?;
+        state.get(&get)
     });
     result.unwrap_or_else(refuse)
 }
@@ -109,7 +146,7 @@ fn answer_get(state: &mut State, caller: &[u8], message: &[u8]) -> Vec<u8> {
 /// Removes a record.
 pub fn delete() {
     serve(Kind::Update, |state, caller, message| {
-        let result = state.identity.check_caller(caller).and_then(|()| {
+        let result = state.authorise(caller, Role::Writer, is_controller).and_then(|permit| {
             let decoded;
             let delete = match DeleteRef::read(message) {
                 Some(delete) => delete,
@@ -118,6 +155,7 @@ pub fn delete() {
                     DeleteRef::from(&decoded)
                 }
             };
+            state.admit(permit, caller, Role::Writer, delete.key, message.len())?;
             state.delete(&Origin { caller, operation: delete.operation, index: 0 }, &delete)
         });
         match result {
@@ -130,7 +168,7 @@ pub fn delete() {
 /// Does a batch.
 pub fn apply() {
     serve(Kind::Update, |state, caller, message| {
-        let result = state.identity.check_caller(caller).and_then(|()| {
+        let result = state.authorise(caller, Role::Reader, is_controller).and_then(|permit| {
             let decoded;
             let batch = match ApplyRef::read(message) {
                 Some(batch) => batch,
@@ -139,7 +177,7 @@ pub fn apply() {
                     ApplyRef::from(&decoded)
                 }
             };
-            state.identity.check_on_behalf(caller, batch.caller)?;
+            state.admit_batch(permit, caller, &batch, message.len(), is_controller)?;
             state.apply(&batch)
         });
         result.unwrap_or_else(refuse)
@@ -149,7 +187,8 @@ pub fn apply() {
 /// Tells what the shard is and holds.
 pub fn info() -> ShardInfoResult {
     state::with(|state| {
-        state.identity.check_caller(ic_cdk::api::msg_caller().as_slice())?;
+        state.message_time = ic_cdk::api::time();
+        state.authorise(ic_cdk::api::msg_caller().as_slice(), Role::Administrator, is_controller)?;
         let statistics = state.store.statistics();
         let remaining = state.carrying_over.as_ref().map_or(0, |carrying_over| carrying_over.remaining());
         Ok(ShardInfo {
@@ -166,8 +205,25 @@ pub fn info() -> ShardInfoResult {
             last_version: state.least_version(),
             out_of_space: statistics.growth_failed,
             cycles: ic_cdk::api::canister_cycle_balance().into(),
+            roles: state.roles.held().map(|(version, until_nanoseconds)| RolesHeld { version, until_nanoseconds }),
         })
     })
+}
+
+/// Takes the router's word about who may do what.
+pub fn set_roles(arguments: Result<RolesWord, MalformedArguments>) -> ShardSetRolesResult {
+    let (caller, now) = (ic_cdk::api::msg_caller(), ic_cdk::api::time());
+    state::with(|state| {
+        if !state.identity.is_router(caller.as_slice()) {
+            return Err(ShardError::Unauthorised { caller });
+        }
+        Ok(state.roles.take(&arguments.map_err(malformed)?, now))
+    })
+}
+
+/// Asks the platform whether `caller` controls the shard.
+fn is_controller(caller: &[u8]) -> bool {
+    ic0::is_controller(caller) == 1
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -184,7 +240,9 @@ fn serve(kind: Kind, action: impl FnOnce(&mut State, &[u8], &[u8]) -> Vec<u8>) {
     let now = ic0::time();
     let (reply, alarm) = state::with(|state| {
         state.store.observe_clock(now);
+        state.message_time = now;
         let reply = action(state, caller.as_slice(), &message);
+        state.roles.count_reply(caller.as_slice(), reply.len(), now);
         let alarm = if kind == Kind::Update { state.take_alarm(now) } else { None };
         (reply, alarm)
     });

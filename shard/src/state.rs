@@ -18,6 +18,7 @@ use crate::carrying_over::{CarryingOver, Step};
 use crate::growth::{Growth, RETRY_NANOSECONDS};
 use crate::layout_1::{Layout1, MANAGER_MAGIC};
 use crate::region::{PAGE_BYTES, Region};
+use crate::roles::Roles;
 use crate::store::{self, Budget, Cursor, Options, Store, WalkEnd};
 
 #[cfg(test)]
@@ -47,6 +48,9 @@ const TIMER_BUDGET: Budget = Budget { instructions: 2_000_000_000, bytes: u64::M
 pub struct State {
     pub identity: Identity,
     pub store: Store<Region>,
+    pub roles: Roles,
+    /// When the message that is being answered is executed, in nanoseconds.
+    pub message_time: u64,
     growth: Growth,
     /// Present until every record of layout 1 is in the store.
     pub carrying_over: Option<CarryingOver>,
@@ -116,7 +120,18 @@ impl State {
         let identity =
             Identity::from_arguments(arguments).unwrap_or_else(|fault| panic!("install arguments: {fault:?}"));
         let growth = Growth::default();
-        Self { identity, store, growth, carrying_over, tombstones_after: None, wake_at: None, memory }
+        let roles = Roles::default();
+        Self {
+            identity,
+            store,
+            roles,
+            message_time: 0,
+            growth,
+            carrying_over,
+            tombstones_after: None,
+            wake_at: None,
+            memory,
+        }
     }
 
     /// Tells the canister's stable memory in bytes.

@@ -159,6 +159,13 @@ pub enum BusyReason {
         /// How many are kept per key.
         operations_max: u64,
     },
+    /// The caller has used up its share of the minute.
+    RateLimit {
+        /// How many operations each caller may ask for per minute; null: as many as it likes.
+        operations_per_minute_max: Option<u64>,
+        /// How many bytes of arguments and replies each caller may use per minute; null: as many as it likes.
+        bytes_per_minute_max: Option<u64>,
+    },
 }
 
 /// Why a put was not done, or may not have been.

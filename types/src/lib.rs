@@ -1,7 +1,7 @@
 //! What router, shards, clients and tools of Canopy say to each other.
 //!
 //! Start at [`api`]: the arguments, replies and errors of the router's methods. [`shard`] holds those of a shard,
-//! [`roles`] who may do what, and [`status`] what a router reports about itself. [`limits`] are the promised bounds,
+//! [`roles`] who may do what, [`rate`] how often, [`policy`] what administrators may set, and [`status`] what a router reports about itself. [`limits`] are the promised bounds,
 //! [`range`] and [`hash`] cut the hash space, [`codec`] turns all of it into Candid and back, [`wire`] does that for the
 //! hot methods in a fiftieth of the instructions, and [`endpoints`] ties both canisters' methods to functions.
 //!
@@ -15,7 +15,9 @@ pub mod codec;
 pub mod endpoints;
 pub mod hash;
 pub mod limits;
+pub mod policy;
 pub mod range;
+pub mod rate;
 pub mod roles;
 pub mod routing;
 pub mod shard;

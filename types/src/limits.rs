@@ -70,6 +70,21 @@ pub const GRANTS_OF_ONE_MAX: usize = 64;
 /// Most bytes of the prefixes of all grants, so that the grants fit the message that tells them to a shard.
 pub const PREFIX_BYTES_TOTAL_MAX: usize = 256 * 1024;
 
+/// Callers without a role whose use is counted one by one; the rest share one share.
+pub const RATED_STRANGERS_MAX: usize = 4096;
+
+/// Fewest operations per minute to which callers may be limited.
+pub const OPERATIONS_PER_MINUTE_MIN: u64 = 1;
+
+/// Most operations per minute to which callers may be limited: more than a canister can be asked for.
+pub const OPERATIONS_PER_MINUTE_MAX: u64 = 1_000_000_000;
+
+/// Fewest bytes per minute to which callers may be limited: the longest message takes no more than a minute's share.
+pub const BYTES_PER_MINUTE_MIN: u64 = MESSAGE_BYTES_MAX as u64;
+
+/// Most bytes per minute to which callers may be limited: 1 PiB.
+pub const BYTES_PER_MINUTE_MAX: u64 = 1 << 50;
+
 /// Cycles that a new shard owns after its creation was paid, unless the router is told otherwise: 3 T.
 pub const SHARD_CYCLES_DEFAULT: u128 = 3_000_000_000_000;
 

@@ -6,6 +6,8 @@ use candid::{CandidType, Principal};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::codec;
+use crate::rate::RateLimits;
 use crate::wire::equal_bytes;
 
 #[cfg(test)]
@@ -138,6 +140,9 @@ pub type RevokeResult = Result<(), RevokeError>;
 /// What `roles` answers.
 pub type RolesResult = Result<Roles, crate::api::ReadError>;
 
+/// What `renew_roles` answers.
+pub type RenewRolesResult = Result<(), crate::api::ReadError>;
+
 /// With which keys a caller may do something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
@@ -151,13 +156,16 @@ pub enum Reach {
 
 /// A principal's bytes as words, which compare faster than bytes: padded, with their number in the last byte.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct CallerWords([u64; 4]);
+pub(crate) struct CallerWords([u64; 4]);
 
 /// Longest principal, in bytes.
 const PRINCIPAL_BYTES_MAX: usize = 29;
 
 impl CallerWords {
-    fn new(caller: &[u8]) -> Self {
+    /// No principal comes before this.
+    pub(crate) const LEAST: Self = Self([0; 4]);
+
+    pub(crate) fn new(caller: &[u8]) -> Self {
         let mut bytes = [0; 32];
         let count = caller.len().min(PRINCIPAL_BYTES_MAX);
         bytes[..count].copy_from_slice(&caller[..count]);
@@ -249,4 +257,42 @@ impl RoleTable {
         let first = prefixes.next()?;
         prefixes.all(|other| other == first).then_some(first)
     }
+}
+
+/// What a router tells its shards about who may do what. It holds for 10 minutes from when it was given.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct RolesWord {
+    /// Grows with every change of the content.
+    pub version: u64,
+    /// Digest of the content.
+    pub digest: u64,
+    /// When the router said so, in nanoseconds since 1970.
+    pub given_at_nanoseconds: u64,
+    /// Null: the content that was told with this version and digest holds on.
+    pub content: Option<RolesContent>,
+}
+
+/// What a word is about.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct RolesContent {
+    /// All grants.
+    pub grants: Vec<Grant>,
+    /// What each caller may use per minute.
+    pub limits: RateLimits,
+}
+
+impl RolesContent {
+    /// Condenses the content.
+    pub fn digest(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(&codec::encode(self))
+    }
+}
+
+/// What a shard answers to a word.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct RolesWordReply {
+    /// Whether the word holds; if not, the shard lacks its content, or knows a greater version.
+    pub holds: bool,
+    /// The version that the shard knows.
+    pub version: Option<u64>,
 }

@@ -6,6 +6,7 @@ use serde_bytes::ByteBuf;
 
 use crate::api::{DeleteReply, GetArguments, Operation, Precondition, PutReply, Record};
 use crate::range::HashRange;
+use crate::roles::{RolesWord, RolesWordReply};
 use crate::routing::{Epoch, ShardIndex, Version};
 
 /// What a router installs a shard with.
@@ -13,7 +14,7 @@ use crate::routing::{Epoch, ShardIndex, Version};
 pub struct ShardInitArguments {
     /// The router that the shard belongs to.
     pub router: Principal,
-    /// Who else may call, and controls the shard besides the router; at most 8.
+    /// Who else may do everything until the router has told the roles, and controls the shard; at most 8.
     pub administrators: Vec<Principal>,
     /// The secret of the deployment's hash, 192 bytes.
     pub secret: ByteBuf,
@@ -26,6 +27,8 @@ pub struct ShardInitArguments {
     /// Seed of the second hash, which orders records of equal hash and is told to shards only, 32 bytes. All shards of
     /// a router have the same. Null with routers of version 0.1.0, which drew none.
     pub tag_seed: Option<ByteBuf>,
+    /// Who may do what, so that the shard knows from the beginning. Null with routers that knew no roles.
+    pub roles: Option<RolesWord>,
 }
 
 /// Whom to ask instead, as far as the shard knows.
@@ -47,7 +50,7 @@ pub enum ShardError {
         /// What the decoder found.
         reason: String,
     },
-    /// The caller is neither the router nor an administrator.
+    /// The caller may not do that, or not with this key.
     Unauthorised {
         /// Who called.
         caller: Principal,
@@ -132,6 +135,18 @@ pub enum ShardError {
     },
     /// Memory could not be added: the canister or the subnet is full, or cycles are short. Deletes still work.
     OutOfSpace,
+    /// The shard's router has been silent for 10 minutes or more, so nobody but the router is known to have a role. Ask
+    /// the router.
+    RolesUnknown,
+    /// The caller has used up its share of the minute. Try again.
+    RateLimited {
+        /// When trying again makes sense.
+        retry_after_milliseconds: u64,
+        /// How many operations each caller may ask for per minute; null: as many as it likes.
+        operations_per_minute_max: Option<u64>,
+        /// How many bytes of arguments and replies each caller may use per minute; null: as many as it likes.
+        bytes_per_minute_max: Option<u64>,
+    },
 }
 
 /// What a shard's `put` answers.
@@ -186,7 +201,7 @@ pub struct Item {
 /// What the router asks of one shard, on behalf of one caller, in one message.
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ApplyArguments {
-    /// Who asked the router. An administrator who calls a shard directly names itself.
+    /// Who asked the router. Who calls a shard directly names itself.
     pub caller: Principal,
     /// Names the batch's writes, together with caller and index.
     pub operation: Option<Operation>,
@@ -240,7 +255,21 @@ pub struct ShardInfo {
     pub out_of_space: bool,
     /// Cycles of the canister.
     pub cycles: Nat,
+    /// The router's last word about roles; null if there was none since the shard's code was started.
+    pub roles: Option<RolesHeld>,
 }
+
+/// What a shard knows of roles.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct RolesHeld {
+    /// Version of what the router told.
+    pub version: u64,
+    /// Until when it holds, in nanoseconds since 1970.
+    pub until_nanoseconds: u64,
+}
+
+/// What a shard's `set_roles` answers.
+pub type ShardSetRolesResult = Result<RolesWordReply, ShardError>;
 
 /// What a shard's `info` answers.
 pub type ShardInfoResult = Result<ShardInfo, ShardError>;

@@ -30,6 +30,32 @@ pub struct Status {
     pub open_calls: u32,
     /// Administrators besides the controllers.
     pub administrators: Vec<Principal>,
+    /// What the shards were told of roles.
+    pub roles: Option<RolesStatus>,
+}
+
+/// What the shards were told of roles.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct RolesStatus {
+    /// Version of the grants and of what else shards are told.
+    pub version: u64,
+    /// Shards that could not be told three times in a row or more. Ten minutes after its last word a shard refuses
+    /// everyone but the router.
+    pub untold: Vec<ShardUntold>,
+}
+
+/// A shard that could not be told who may do what.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ShardUntold {
+    /// Its canister.
+    pub shard: Principal,
+    /// Failures, one after the other.
+    pub failed_attempts: u32,
+    /// The last one's reason.
+    pub last_failure: String,
+    /// When the last word that it took was given, in nanoseconds since 1970; null if none was since the router's code
+    /// was started.
+    pub told_at_nanoseconds: Option<u64>,
 }
 
 /// How far a shard has come.

@@ -82,6 +82,9 @@ fn modules_export_their_methods_and_nothing_else() {
         "canister_update grant",
         "canister_update revoke",
         "canister_query roles",
+        "canister_query policy",
+        "canister_update renew_roles",
+        "canister_update set_policy",
     ];
     let shard = [
         "canister_global_timer",
@@ -94,6 +97,7 @@ fn modules_export_their_methods_and_nothing_else() {
         "canister_update delete",
         "canister_update get",
         "canister_update put",
+        "canister_update set_roles",
     ];
     assert_eq!(exports(&unpack(ROUTER_WASM)), router.map(str::to_string).into());
     assert_eq!(exports(&unpack(SHARD_WASM)), shard.map(str::to_string).into());

@@ -71,7 +71,9 @@ fn a_revoked_role_is_gone_and_others_of_the_same_principal_stay() {
     }
     grants.revoke(&limited(2, Role::Writer, b"a"), false, 300).unwrap();
     let (table, caller) = (grants.table(), principal(2));
-    assert!(!table.covers(caller.as_slice(), Role::Writer, b"a1") && table.covers(caller.as_slice(), Role::Writer, b"b1"));
+    assert!(
+        !table.covers(caller.as_slice(), Role::Writer, b"a1") && table.covers(caller.as_slice(), Role::Writer, b"b1")
+    );
     assert!(table.covers(caller.as_slice(), Role::Reader, b"a1"));
     assert_eq!(grants.revoke(&named(2, Role::Writer), false, 300), Err(RevokeError::NoSuchGrant), "no such prefix");
 }
@@ -151,4 +153,13 @@ fn only_a_controller_revokes_the_last_administrator() {
     assert_eq!(grants.revoke(&last, false, 200), Ok(()));
     assert_eq!(grants.revoke(&named(2, Role::Administrator), true, 200), Ok(()));
     assert_eq!(grants.administrators().count(), 0);
+}
+
+#[test]
+fn a_router_that_was_set_back_outbids_what_its_shards_know() {
+    let mut grants = one_administrator();
+    grants.outbid(99, 500);
+    assert_eq!(grants.version(), 100, "what is older is no reason");
+    grants.outbid(1_000, 500);
+    assert_eq!(grants.version(), 1_001);
 }

@@ -1,5 +1,10 @@
 use super::*;
+use crate::roles::KEPT_NANOSECONDS;
+use canopy_types::Grant;
 use canopy_types::limits::SECRET_BYTES;
+use canopy_types::rate::RateLimits;
+use canopy_types::roles::{RolesContent, RolesWord};
+use canopy_types::wire::{DeleteRef, GetRef, ItemRef, PutRef};
 use serde_bytes::ByteBuf;
 
 fn arguments() -> ShardInitArguments {
@@ -11,26 +16,174 @@ fn arguments() -> ShardInitArguments {
         epoch: Epoch::FIRST,
         index: ShardIndex(0),
         tag_seed: None,
+        roles: None,
+    }
+}
+
+const ROUTER: &[u8] = &[1];
+const ADMINISTRATOR: &[u8] = &[2];
+const WRITER: &[u8] = &[3];
+const TENANT: &[u8] = &[4];
+const CONTROLLER: &[u8] = &[5];
+const STRANGER: &[u8] = &[9];
+const NOW: u64 = 1_700_000_000_000_000_000;
+
+fn is_controller(caller: &[u8]) -> bool {
+    caller == CONTROLLER
+}
+
+fn refused<T>(caller: &[u8]) -> Result<T, ShardError> {
+    Err(ShardError::Unauthorised { caller: Principal::from_slice(caller) })
+}
+
+/// A shard that its router hasn't told anything.
+fn silent() -> State {
+    let mut state = State::create(Default::default(), &arguments());
+    state.message_time = NOW;
+    state
+}
+
+/// A shard whose router has named a writer, and a writer of keys that begin with `t/` who reads `u/`.
+fn told() -> State {
+    let mut state = silent();
+    let grant = |caller: &[u8], role, prefix: Option<&str>| Grant {
+        grantee: Some(Principal::from_slice(caller)),
+        role,
+        prefix: prefix.map(ByteBuf::from),
+    };
+    let grants = vec![
+        grant(WRITER, Role::Writer, None),
+        grant(TENANT, Role::Writer, Some("t/")),
+        grant(TENANT, Role::Reader, Some("u/")),
+    ];
+    let limits = RateLimits { operations_per_minute_max: Some(2), bytes_per_minute_max: None };
+    let content = RolesContent { grants, limits };
+    let word = RolesWord { version: 1, digest: content.digest(), given_at_nanoseconds: NOW, content: Some(content) };
+    assert!(state.roles.take(&word, NOW).holds);
+    state
+}
+
+fn authorise(state: &State, caller: &[u8], required: Role) -> Result<Permit, ShardError> {
+    state.authorise(caller, required, is_controller)
+}
+
+#[test]
+fn router_and_controllers_may_do_everything_at_all_times() {
+    let mut outdated = told();
+    outdated.message_time += KEPT_NANOSECONDS;
+    for state in [silent(), told(), outdated] {
+        assert_eq!(authorise(&state, ROUTER, Role::Administrator), Ok(Permit::Router));
+        assert_eq!(authorise(&state, CONTROLLER, Role::Administrator), Ok(Permit::Direct(Reach::Everything)));
     }
 }
 
 #[test]
-fn only_router_and_administrators_are_obeyed() {
-    let identity = Identity::from_arguments(arguments()).ok().unwrap();
-    let (router, administrator) = (Principal::from_slice(&[1]), Principal::from_slice(&[2]));
-    assert_eq!(identity.check_caller(router.as_slice()), Ok(()));
-    assert_eq!(identity.check_caller(administrator.as_slice()), Ok(()));
-    let stranger = Principal::anonymous();
-    assert_eq!(identity.check_caller(stranger.as_slice()), Err(ShardError::Unauthorised { caller: stranger }));
+fn administrators_of_the_installation_are_obeyed_until_the_router_has_spoken() {
+    assert_eq!(authorise(&silent(), ADMINISTRATOR, Role::Administrator), Ok(Permit::Direct(Reach::Everything)));
+    assert_eq!(authorise(&silent(), STRANGER, Role::Reader), Err(ShardError::RolesUnknown));
+    assert_eq!(authorise(&told(), ADMINISTRATOR, Role::Reader), refused(ADMINISTRATOR), "it isn't named any more");
+}
+
+#[test]
+fn the_routers_word_decides_while_it_holds() {
+    let mut state = told();
+    assert_eq!(authorise(&state, WRITER, Role::Writer), Ok(Permit::Direct(Reach::Everything)));
+    assert_eq!(authorise(&state, WRITER, Role::Administrator), refused(WRITER));
+    assert_eq!(authorise(&state, TENANT, Role::Writer), Ok(Permit::Direct(Reach::SomeKeys)));
+    assert_eq!(authorise(&state, STRANGER, Role::Reader), refused(STRANGER));
+    state.message_time += KEPT_NANOSECONDS;
+    for caller in [WRITER, TENANT, STRANGER, ADMINISTRATOR] {
+        assert_eq!(authorise(&state, caller, Role::Reader), Err(ShardError::RolesUnknown));
+    }
+}
+
+#[test]
+fn limited_callers_reach_their_keys_only() {
+    let mut state = told();
+    let permit = authorise(&state, TENANT, Role::Reader).unwrap();
+    assert_eq!(state.admit(permit, TENANT, Role::Reader, b"t", 10), refused(TENANT));
+    assert_eq!(state.admit(permit, TENANT, Role::Reader, b"u/1", 10), Ok(()));
+    let permit = authorise(&state, TENANT, Role::Writer).unwrap();
+    assert_eq!(state.admit(permit, TENANT, Role::Writer, b"u/1", 10), refused(TENANT));
+    assert_eq!(state.admit(permit, TENANT, Role::Writer, b"t/1", 10), Ok(()));
+}
+
+#[test]
+fn who_comes_directly_is_counted_and_the_router_is_not() {
+    let mut state = told();
+    let permit = authorise(&state, WRITER, Role::Writer).unwrap();
+    for _ in 0..2 {
+        assert_eq!(state.admit(permit, WRITER, Role::Writer, b"key", 10), Ok(()));
+    }
+    let limited = ShardError::RateLimited {
+        retry_after_milliseconds: 30_000,
+        operations_per_minute_max: Some(2),
+        bytes_per_minute_max: None,
+    };
+    assert_eq!(state.admit(permit, WRITER, Role::Writer, b"key", 10), Err(limited));
+    for _ in 0..10 {
+        assert_eq!(state.admit(Permit::Router, ROUTER, Role::Writer, b"key", 10), Ok(()));
+    }
+}
+
+fn batch<'a>(caller: &'a [u8], actions: &[(&str, &'a [u8])]) -> ApplyRef<'a> {
+    let action = |&(kind, key): &(&str, &'a [u8])| match kind {
+        "get" => ActionRef::Get(GetRef { key, include_value: None }),
+        "delete" => ActionRef::Delete(DeleteRef { key, precondition: None, operation: None }),
+        _ => ActionRef::Put(PutRef {
+            key,
+            value: b"",
+            precondition: None,
+            time_to_live_milliseconds: None,
+            operation: None,
+        }),
+    };
+    let items = actions.iter().map(|named| ItemRef { index: 0, action: action(named) }).collect();
+    ApplyRef { caller, operation: None, reply_bytes_max: None, items }
+}
+
+fn admit_batch(caller: &[u8], batch: &ApplyRef) -> Result<(), ShardError> {
+    let mut state = told();
+    let permit = authorise(&state, caller, Role::Reader).unwrap();
+    state.admit_batch(permit, caller, batch, 10, is_controller)
 }
 
 #[test]
 fn only_the_router_acts_for_others() {
-    let identity = Identity::from_arguments(arguments()).ok().unwrap();
-    assert_eq!(identity.check_on_behalf(&[1], &[9]), Ok(()));
-    assert_eq!(identity.check_on_behalf(&[2], &[2]), Ok(()));
-    let caller = Principal::from_slice(&[2]);
-    assert_eq!(identity.check_on_behalf(&[2], &[9]), Err(ShardError::Unauthorised { caller }));
+    let of_stranger = batch(STRANGER, &[("put", b"key")]);
+    assert_eq!(admit_batch(ROUTER, &of_stranger), Ok(()));
+    for caller in [WRITER, TENANT, CONTROLLER] {
+        assert_eq!(admit_batch(caller, &of_stranger), refused(caller));
+        assert_eq!(admit_batch(caller, &batch(ROUTER, &[("get", b"t/")])), refused(caller));
+    }
+    assert_eq!(admit_batch(WRITER, &batch(WRITER, &[("put", b"key"), ("get", b"key")])), Ok(()));
+}
+
+#[test]
+fn a_batch_is_refused_for_any_item_out_of_reach() {
+    assert_eq!(admit_batch(TENANT, &batch(TENANT, &[("put", b"t/1"), ("get", b"u/1")])), Ok(()));
+    assert_eq!(admit_batch(TENANT, &batch(TENANT, &[("put", b"t/1"), ("put", b"u/1")])), refused(TENANT));
+    assert_eq!(admit_batch(TENANT, &batch(TENANT, &[("get", b"t/1"), ("get", b"v/1")])), refused(TENANT));
+    assert_eq!(admit_batch(TENANT, &batch(TENANT, &[("get", b"t/1"), ("delete", b"u/1")])), refused(TENANT));
+}
+
+#[test]
+fn a_batch_counts_as_its_items() {
+    let mut state = told();
+    let three = batch(WRITER, &[("put", b"a"), ("put", b"b"), ("get", b"c")]);
+    let permit = authorise(&state, WRITER, Role::Reader).unwrap();
+    assert_eq!(state.admit_batch(permit, WRITER, &three, 10, is_controller), Ok(()), "a rested caller may run ahead");
+    let again = state.admit_batch(permit, WRITER, &three, 10, is_controller);
+    assert!(matches!(again, Err(ShardError::RateLimited { retry_after_milliseconds: 60_000, .. })), "{again:?}");
+}
+
+#[test]
+fn methods_from_outside_have_a_role() {
+    let exported = include_str!("../service.rs");
+    let methods =
+        exported.lines().filter_map(|line| line.split_once("\"canister_")?.1.split('"').next()?.split_once(' '));
+    let without: Vec<&str> = methods.map(|(_, name)| name).filter(|name| required_role(name).is_none()).collect();
+    assert_eq!(without, ["set_roles"], "only the router may send that, and it doesn't come from outside");
 }
 
 #[test]

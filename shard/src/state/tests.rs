@@ -18,6 +18,7 @@ pub fn arguments() -> ShardInitArguments {
         epoch: Epoch::FIRST,
         index: ShardIndex(3),
         tag_seed: Some(ByteBuf::from(vec![6; 32])),
+        roles: None,
     }
 }
 

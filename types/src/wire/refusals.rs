@@ -139,5 +139,16 @@ pub fn shard_error(error: &ShardError) -> Option<Vec<u8>> {
             number("Growing", "retry_after_milliseconds", retry_after_milliseconds)
         }
         ShardError::OutOfSpace => refuse("OutOfSpace", &[]),
+        ShardError::RolesUnknown => refuse("RolesUnknown", &[]),
+        ShardError::RateLimited { retry_after_milliseconds, operations_per_minute_max, bytes_per_minute_max } => {
+            refuse(
+                "RateLimited",
+                &[
+                    ("retry_after_milliseconds", Number(*retry_after_milliseconds)),
+                    ("operations_per_minute_max", OptionalNumber(*operations_per_minute_max)),
+                    ("bytes_per_minute_max", OptionalNumber(*bytes_per_minute_max)),
+                ],
+            )
+        }
     })
 }
