@@ -281,9 +281,9 @@ fn an_upgraded_shard_asks_its_router_and_an_upgraded_router_tells_its_shards() {
     assert_eq!(get_query(&cluster, shard, tenant, &key), unauthorised(tenant));
     let waited = cluster.pic.get_time().as_nanos_since_unix_epoch() - before.as_nanos_since_unix_epoch();
     assert!(waited < 60_000_000_000, "the shard waited {waited} ns");
+    let until = cluster.info(shard).roles.expect("the router has spoken").until_nanoseconds;
     cluster.upgrade_router(ROUTER_WASM);
     assert!(put(&cluster, shard, writer(), &key).is_ok(), "the word holds meanwhile");
-    let until = cluster.info(shard).roles.expect("the router has spoken").until_nanoseconds;
     for _ in 0..10 {
         cluster.turn(Pace::BRISK);
     }

@@ -42,6 +42,7 @@ fn status(shards: &[u8], step: Option<Step>, alarms: Vec<Alarm>) -> Status {
         liquid_cycles: Nat::from(0_u8),
         open_calls: 0,
         administrators: Vec::new(),
+        roles: None,
     }
 }
 
