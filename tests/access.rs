@@ -2,12 +2,13 @@
 
 use candid::Principal;
 use canopy_types::api::{Resolution, ResolveAlarmArguments, ResolveAlarmError};
-use canopy_types::{GetError, ShardIndex};
+use canopy_types::{GetError, Grant, Role, ShardIndex};
 use pocket_ic::ErrorCode;
+use serde_bytes::ByteBuf;
 
 use crate::cluster::Cluster;
-use crate::methods::{Kind, Method, Refusal, WITNESS_KEY, router_methods, shard_methods};
-use crate::people::{administrator, owner, reader, stranger, writer};
+use crate::methods::{Kind, Method, Refusal, WITNESS_KEY, router_methods, shard_methods, shard_methods_as};
+use crate::people::{administrator, owner, person, reader, stranger, writer};
 
 /// Calls every method as `caller` and checks that it is refused: updates before they run or with the typed error,
 /// queries with the typed error.
@@ -145,4 +146,145 @@ fn a_router_without_writers_and_readers_serves_its_administrators_only() {
     assert!(matches!(cluster.get_query(reader(), WITNESS_KEY), Err(GetError::Unauthorised { .. })));
     let record = cluster.get(owner(), WITNESS_KEY).expect("the owner may get").expect("the record was put");
     assert_eq!(record.version, version);
+}
+
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum May {
+    Nothing,
+    /// What everyone may who may read: no more than keys and routes.
+    ReadPublicly,
+    Read,
+    Write,
+    Administer,
+}
+
+/// Tells what one must be allowed for a method; `None` for what only a router may.
+fn needed(canister: Canister, method: &str) -> Option<May> {
+    match (canister, method) {
+        (_, "get" | "get_query") | (Canister::Router, "routing_table") => Some(May::ReadPublicly),
+        (Canister::Router, "status") => Some(May::Read),
+        // The batch contains a put.
+        (_, "put" | "delete") | (Canister::Shard, "apply") => Some(May::Write),
+        (Canister::Shard, "set_roles") => None,
+        _ => Some(May::Administer),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Canister {
+    Router,
+    Shard,
+}
+
+/// Calls every method from outside as `caller`, and checks that exactly what it may do is not refused.
+fn check_from_outside(cluster: &Cluster, canister: Canister, caller: Principal, may: May) {
+    let (id, methods) = canister_of(cluster, canister, caller);
+    for method in methods {
+        let allowed = needed(canister, method.name).is_some_and(|needed| may >= needed);
+        if !allowed {
+            check_refused_from_outside(cluster, id, std::slice::from_ref(&method), caller);
+            continue;
+        }
+        let reply = match method.kind {
+            Kind::Query | Kind::CompositeQuery => cluster.query_raw(id, caller, method.name, method.argument),
+            Kind::Update => cluster.update_raw(id, caller, method.name, method.argument),
+        };
+        let reply = reply.unwrap_or_else(|reject| panic!("{canister:?} {} {may:?}: {reject}", method.name));
+        assert_eq!((method.refusal)(&reply), None, "{canister:?} {} {may:?}", method.name);
+    }
+}
+
+/// As [`check_from_outside`], by the relay: past `canister_inspect_message`.
+fn check_behind_inspection(cluster: &Cluster, canister: Canister, may: May) {
+    let (id, methods) = canister_of(cluster, canister, cluster.relay());
+    for method in methods.into_iter().filter(|method| method.kind != Kind::CompositeQuery) {
+        let allowed = needed(canister, method.name).is_some_and(|needed| may >= needed);
+        let reply = cluster.call_through_relay(id, method.name, &method.argument);
+        let reply = reply.unwrap_or_else(|reject| panic!("{canister:?} {} {may:?}: {reject}", method.name));
+        let expected = (!allowed).then_some(Refusal::Unauthorised(cluster.relay()));
+        assert_eq!((method.refusal)(&reply), expected, "{canister:?} {} {may:?}", method.name);
+    }
+}
+
+/// Lists the methods, without the two that would take the callers' roles away or put them in the next one's way.
+fn canister_of(cluster: &Cluster, canister: Canister, caller: Principal) -> (Principal, Vec<Method>) {
+    match canister {
+        Canister::Router => {
+            let disturbing = |name: &str| ["revoke", "set_policy"].contains(&name);
+            (cluster.router, router_methods().into_iter().filter(|method| !disturbing(method.name)).collect())
+        }
+        Canister::Shard => (cluster.shards()[0], shard_methods_as(caller)),
+    }
+}
+
+/// Grants that make `grantee` a caller of each kind; the key that methods are called with is [`WITNESS_KEY`].
+fn kinds(grantee: Principal) -> Vec<(&'static str, Vec<Grant>, May)> {
+    let (inside, outside) = (&WITNESS_KEY[..3], &b"other"[..]);
+    let of = |role, prefix: Option<&[u8]>| Grant { grantee: Some(grantee), role, prefix: prefix.map(ByteBuf::from) };
+    let everyone = |prefix: &[u8]| Grant { grantee: None, role: Role::Reader, prefix: Some(ByteBuf::from(prefix)) };
+    vec![
+        ("stranger", vec![], May::Nothing),
+        ("reader", vec![of(Role::Reader, None)], May::Read),
+        ("writer", vec![of(Role::Writer, None)], May::Write),
+        ("administrator", vec![of(Role::Administrator, None)], May::Administer),
+        ("limited reader inside", vec![of(Role::Reader, Some(inside))], May::Read),
+        ("limited writer inside", vec![of(Role::Writer, Some(inside))], May::Write),
+        ("writer elsewhere, reader of all", vec![of(Role::Writer, Some(outside)), of(Role::Reader, None)], May::Read),
+        ("public reader", vec![everyone(inside)], May::ReadPublicly),
+        ("public reader, writer elsewhere", vec![everyone(inside), of(Role::Writer, Some(outside))], May::Read),
+    ]
+}
+
+#[test]
+fn every_kind_of_caller_may_do_what_its_roles_are_for_and_nothing_else() {
+    let cluster = Cluster::builder().initial_shards(1).relay_without_role().ready();
+    for (place, canister) in [(0, Canister::Router), (1, Canister::Shard)] {
+        for (kind, (name, _, may)) in kinds(stranger()).into_iter().enumerate() {
+            let person = person(&format!("{name} {place}"));
+            let grants: Vec<Grant> =
+                [person, cluster.relay()].into_iter().flat_map(|who| kinds(who).swap_remove(kind).1).collect();
+            for grant in &grants {
+                cluster.grant(grant).expect("an administrator may grant this");
+            }
+            cluster.wait_until_told();
+            cluster.store(WITNESS_KEY, b"value");
+            let before = cluster.load(WITNESS_KEY);
+            check_from_outside(&cluster, canister, person, may);
+            check_behind_inspection(&cluster, canister, may);
+            if may < May::Write {
+                assert_eq!(cluster.load(WITNESS_KEY), before, "{name}");
+            }
+            let grants: std::collections::BTreeSet<Grant> = grants.into_iter().collect();
+            for grant in &grants {
+                cluster.revoke(grant).expect("the grant exists");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_caller_whose_roles_are_for_other_keys_is_refused_every_key_of_others() {
+    let cluster = Cluster::builder().initial_shards(1).relay_without_role().ready();
+    cluster.store(WITNESS_KEY, b"value");
+    let before = cluster.load(WITNESS_KEY);
+    let tenant = person("tenant");
+    for grantee in [tenant, cluster.relay()] {
+        let grant = Grant { grantee: Some(grantee), role: Role::Writer, prefix: Some(ByteBuf::from("other")) };
+        cluster.grant(&grant).expect("an administrator may grant this");
+    }
+    cluster.wait_until_told();
+    for canister in [Canister::Router, Canister::Shard] {
+        for caller in [tenant, cluster.relay()] {
+            let (id, methods) = canister_of(&cluster, canister, caller);
+            let of_keys = |method: &Method| ["put", "get", "get_query", "delete", "apply"].contains(&method.name);
+            let methods: Vec<Method> = methods.into_iter().filter(of_keys).collect();
+            if caller == tenant {
+                check_refused_from_outside(&cluster, id, &methods, tenant);
+            } else {
+                check_refused_behind_inspection(&cluster, id, &methods);
+            }
+        }
+    }
+    assert_eq!(cluster.load(WITNESS_KEY), before);
 }

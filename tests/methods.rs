@@ -165,8 +165,13 @@ pub fn router_methods() -> Vec<Method> {
     ]
 }
 
-/// Lists a shard's methods.
+/// Lists a shard's methods, as an administrator calls them.
 pub fn shard_methods() -> Vec<Method> {
+    shard_methods_as(administrator())
+}
+
+/// Lists a shard's methods, as `caller` calls them for itself.
+pub fn shard_methods_as(caller: Principal) -> Vec<Method> {
     vec![
         Method {
             name: "put",
@@ -195,7 +200,7 @@ pub fn shard_methods() -> Vec<Method> {
         Method {
             name: "apply",
             kind: Kind::Update,
-            argument: encode(&apply_arguments()),
+            argument: encode(&apply_arguments(caller)),
             refusal: |reply| decode::<ShardApplyResult>(reply).ok()?.err().and_then(shard_refusal),
         },
         Method {
@@ -221,8 +226,8 @@ fn roles_word() -> RolesWord {
     RolesWord { version, digest, given_at_nanoseconds: u64::MAX, content: Some(content) }
 }
 
-/// A batch of one put that an administrator may send.
-fn apply_arguments() -> ApplyArguments {
+/// A batch of one put for `caller`.
+fn apply_arguments(caller: Principal) -> ApplyArguments {
     let put = PutItem {
         key: ByteBuf::from(WITNESS_KEY),
         value: ByteBuf::from("changed"),
@@ -230,7 +235,7 @@ fn apply_arguments() -> ApplyArguments {
         time_to_live_milliseconds: None,
     };
     let items = vec![Item { index: 0, action: Action::Put(put) }];
-    ApplyArguments { caller: administrator(), operation: None, reply_bytes_max: None, items }
+    ApplyArguments { caller, operation: None, reply_bytes_max: None, items }
 }
 
 fn get_refusal(reply: &[u8]) -> Option<Refusal> {
