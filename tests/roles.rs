@@ -1,17 +1,19 @@
 //! Roles that are given and taken away while the service runs, limited ones, and reading for everyone.
 
+use std::collections::BTreeSet;
+
 use candid::Principal;
 use canopy_artifacts::ROUTER_WASM;
 use canopy_types::api::ReadError;
 use canopy_types::codec::{decode, encode};
 use canopy_types::limits::GRANTS_OF_ONE_MAX;
 use canopy_types::roles::{Grant, GrantError, GrantResult, RevokeError, RevokeResult, Role};
-use canopy_types::status::StatusResult;
+use canopy_types::status::{Status, StatusResult};
 use canopy_types::{DeleteArguments, DeleteError, DeleteResult, GetError, GetResult, PutError, PutResult};
 use pocket_ic::ErrorCode;
 use serde_bytes::ByteBuf;
 
-use crate::cluster::{Cluster, get_arguments, no_arguments, put_arguments};
+use crate::cluster::{Cluster, Pace, get_arguments, no_arguments, put_arguments};
 use crate::people::{administrator, owner, person, reader, stranger, writer};
 
 const INSIDE: &[u8] = b"tenant/key";
@@ -170,6 +172,35 @@ fn administrators_grant_and_revoke_and_nobody_else_does() {
     assert_eq!(cluster.revoke(&last), Ok(()), "a controller may");
     let reject = cluster.update_raw(cluster.router, administrator(), "grant", encode(&grant));
     assert_eq!(reject.expect_err("it administers no more").error_code, ErrorCode::CanisterRejectedMessage);
+}
+
+/// Tells who controls each shard.
+fn controllers(cluster: &Cluster) -> Vec<BTreeSet<Principal>> {
+    cluster.shards().into_iter().map(|shard| cluster.pic.get_controllers(shard).into_iter().collect()).collect()
+}
+
+#[test]
+fn who_administers_controls_the_shards_and_who_was_revoked_does_not() {
+    let cluster = Cluster::builder().initial_shards(2).ready();
+    let (added, by_hand) = (person("added"), person("by hand"));
+    let with =
+        |others: &[Principal]| -> BTreeSet<Principal> { others.iter().copied().chain([cluster.router]).collect() };
+    let settled = |status: &Status| status.roles.as_ref().is_some_and(|roles| roles.unsettled == 0);
+    assert_eq!(controllers(&cluster), vec![with(&[administrator()]); 2]);
+    let first = cluster.shards()[0];
+    let hand_made = with(&[administrator(), by_hand]).into_iter().collect();
+    cluster.pic.set_controllers(first, Some(administrator()), hand_made).expect("a controller may");
+    // A stopped shard has controllers too.
+    cluster.stop(cluster.shards()[1], administrator());
+    cluster.grant(&Grant::of_everything(added, Role::Administrator)).expect("there is room");
+    cluster.wait("settled", Pace::BRISK, settled);
+    let expected = vec![with(&[administrator(), added, by_hand]), with(&[administrator(), added])];
+    assert_eq!(controllers(&cluster), expected);
+    cluster.revoke(&Grant::of_everything(administrator(), Role::Administrator)).expect("the grant exists");
+    cluster.upgrade_router(ROUTER_WASM);
+    cluster.wait("settled", Pace::BRISK, settled);
+    assert_eq!(controllers(&cluster), vec![with(&[added, by_hand]), with(&[added])]);
+    cluster.start(cluster.shards()[1], added);
 }
 
 #[test]

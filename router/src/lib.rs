@@ -8,11 +8,12 @@
 //!
 //! [`calls`] alone sends operations to shards and maps what the platform says about a call; [`runner`] alone performs the
 //! journal's steps, with the payloads of [`management`] and the code of [`shard_code`]; [`word`] alone tells shards the
-//! roles. [`state`] draws the layout of stable memory.
+//! roles, and [`control`] alone changes who controls them. [`state`] draws the layout of stable memory.
 
 mod access;
 mod calls;
 mod configuration;
+mod control;
 mod journal;
 mod management;
 mod operations;

@@ -45,6 +45,22 @@ struct CanisterStatus {
     module_hash: Option<ByteBuf>,
 }
 
+#[derive(CandidType)]
+struct UpdateSettingsArguments {
+    canister_id: Principal,
+    settings: CanisterSettings,
+}
+
+#[derive(CandidType, Deserialize)]
+struct StatusSettings {
+    controllers: Vec<Principal>,
+}
+
+#[derive(CandidType, Deserialize)]
+struct CanisterControl {
+    settings: StatusSettings,
+}
+
 /// Encodes the argument of `raw_rand`.
 pub fn raw_rand() -> Vec<u8> {
     candid::encode_args(()).expect("nothing is encoded")
@@ -58,6 +74,21 @@ pub fn create_canister(controllers: Vec<Principal>) -> Vec<u8> {
 /// Encodes the argument of `canister_status`.
 pub fn canister_status(canister: Principal) -> Vec<u8> {
     codec::encode(&CanisterIdRecord { canister_id: canister })
+}
+
+/// Encodes the argument of `update_settings` that changes the controllers and nothing else.
+pub fn set_controllers(canister: Principal, controllers: Vec<Principal>) -> Vec<u8> {
+    let settings = CanisterSettings { controllers: Some(controllers) };
+    codec::encode(&UpdateSettingsArguments { canister_id: canister, settings })
+}
+
+/// Reads the controllers in the answer of `canister_status`.
+///
+/// # Errors
+///
+/// Anything that is no status.
+pub fn read_controllers(answer: &[u8]) -> Result<Vec<Principal>, MalformedArguments> {
+    codec::decode::<CanisterControl>(answer).map(|control| control.settings.controllers)
 }
 
 /// Encodes the argument of `install_code`, which fails unless the canister is empty: so code that is there stays.

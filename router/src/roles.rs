@@ -8,6 +8,7 @@ use canopy_types::roles::{Grant, GrantError, RevokeError, Role, RoleTable};
 use serde::Deserialize;
 
 use crate::configuration::Configuration;
+use crate::control::Unsettled;
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,8 @@ pub struct Grants {
     /// Grows with every change, also when a router is installed anew: at least the time of the change in nanoseconds.
     version: u64,
     list: BTreeSet<Grant>,
+    /// What is left to do of changes of administrators; null when nothing was ever.
+    unsettled: Option<Unsettled>,
 }
 
 impl Grants {
@@ -33,7 +36,7 @@ impl Grants {
         let grants = named.into_iter().flat_map(|(role, principals)| {
             principals.iter().map(move |&principal| Grant::of_everything(principal, role))
         });
-        Self { version: now, list: grants.collect() }
+        Self { version: now, list: grants.collect(), unsettled: None }
     }
 
     /// Tells the version.
@@ -49,6 +52,16 @@ impl Grants {
     /// Lists who administers, controllers apart.
     pub fn administrators(&self) -> impl Iterator<Item = Principal> {
         self.list.iter().filter(|grant| grant.role == Role::Administrator).filter_map(|grant| grant.grantee)
+    }
+
+    /// Shows what is left to do of changes of administrators.
+    pub fn unsettled(&self) -> Unsettled {
+        self.unsettled.clone().unwrap_or_default()
+    }
+
+    /// Changes what is left to do of changes of administrators.
+    pub fn set_unsettled(&mut self, unsettled: Unsettled) {
+        self.unsettled = Some(unsettled);
     }
 
     /// Builds the table for looking up.

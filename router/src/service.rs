@@ -52,7 +52,10 @@ fn init(arguments: InitArguments) {
 #[ic_cdk::pre_upgrade]
 fn pre_upgrade() {
     let calls = state::with(|state| {
-        state.open_calls() as usize + usize::from(state.open_step.is_some()) + state.telling.open()
+        state.open_calls() as usize
+            + usize::from(state.open_step.is_some())
+            + state.telling.open()
+            + state.settling.open()
     });
     if calls > 0 {
         ic_cdk::api::trap(format!(
@@ -161,7 +164,12 @@ pub fn status() -> StatusResult {
         liquid_cycles: ic_cdk::api::canister_liquid_cycle_balance().into(),
         open_calls: state.open_calls(),
         administrators: state.grants().administrators().collect(),
-        roles: Some(RolesStatus { version: state.grants().version(), untold: state.telling.untold() }),
+        roles: Some(RolesStatus {
+            version: state.grants().version(),
+            untold: state.telling.untold(),
+            unsettled: state.grants().unsettled().shards().count() as u64,
+            control_failed: state.settling.untold(),
+        }),
     }))
 }
 
@@ -203,7 +211,10 @@ pub fn revoke(arguments: Result<Grant, MalformedArguments>) -> RevokeResult {
 }
 
 fn tell_shards(now: u64) {
-    state::with(|state| state.telling.tell_all(now));
+    state::with(|state| {
+        state.telling.tell_all(now);
+        state.settling.tell_all(now);
+    });
     runner::wake();
 }
 

@@ -13,10 +13,10 @@
 //! A router of layout 1 has no grants: they begin as what its install arguments say.
 
 use candid::Principal;
-use canopy_types::codec;
 use canopy_types::policy::Policy;
 use canopy_types::rate::RateMeters;
 use canopy_types::roles::RoleTable;
+use canopy_types::{ShardIndex, codec};
 use ic_stable_structures::memory_manager::{MemoryId, MemoryManager, VirtualMemory};
 use ic_stable_structures::{DefaultMemoryImpl, Memory, StableCell};
 use std::cell::RefCell;
@@ -69,6 +69,8 @@ pub struct State {
     pub rates: RateMeters,
     /// What the shards were told.
     pub telling: Telling,
+    /// Whose controllers are being changed.
+    pub settling: Telling,
     /// Present once the router is ready.
     pub routing: Option<Routing>,
     /// When the timer should have run, in nanoseconds; `None` while no timer is set.
@@ -192,6 +194,7 @@ impl State {
             stored_policy,
             rates: RateMeters::default(),
             telling: Telling::default(),
+            settling: Telling::default(),
             configuration,
             role_table: RoleTable::default(),
             grants,
@@ -233,13 +236,25 @@ impl State {
 
     /// Changes the grants and stores them, in this message, unless nothing was changed.
     pub fn change_grants<R>(&mut self, change: impl FnOnce(&mut Grants) -> R) -> R {
-        let version = self.grants.version();
+        let (version, administrators) = (self.grants.version(), self.grants.administrators().collect());
         let result = change(&mut self.grants);
         if self.grants.version() != version {
+            let shards: Vec<_> = self.journal.shard_status().iter().map(|shard| shard.index).collect();
+            let mut unsettled = self.grants.unsettled();
+            unsettled.note(&administrators, &self.grants.administrators().collect(), &shards);
+            self.grants.set_unsettled(unsettled);
             self.stored_grants.set(codec::encode(&self.grants));
             self.refresh_roles();
         }
         result
+    }
+
+    /// Notes that a shard is controlled by those who administer, and stores that.
+    pub fn settle_control(&mut self, shard: ShardIndex) {
+        let mut unsettled = self.grants.unsettled();
+        unsettled.settle(shard);
+        self.grants.set_unsettled(unsettled);
+        self.stored_grants.set(codec::encode(&self.grants));
     }
 
     /// Shows the policy.

@@ -20,7 +20,7 @@ pub enum Role {
     Reader,
     /// May put and delete besides.
     Writer,
-    /// May do everything, and decides who else may.
+    /// May do everything, decides who else may, and controls the shards.
     Administrator,
 }
 

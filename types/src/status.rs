@@ -42,9 +42,13 @@ pub struct RolesStatus {
     /// Shards that could not be told three times in a row or more. Ten minutes after its last word a shard refuses
     /// everyone but the router.
     pub untold: Vec<ShardUntold>,
+    /// How many shards aren't yet controlled by exactly those who administer, after a change.
+    pub unsettled: u64,
+    /// Those of them whose controllers could not be changed three times in a row or more.
+    pub control_failed: Vec<ShardUntold>,
 }
 
-/// A shard that could not be told who may do what.
+/// A shard that could not be told who may do what, or by whom it is controlled.
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct ShardUntold {
     /// Its canister.

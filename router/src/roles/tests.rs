@@ -15,7 +15,7 @@ fn limited(number: u32, role: Role, prefix: &[u8]) -> Grant {
 }
 
 fn one_administrator() -> Grants {
-    Grants { version: 100, list: [named(1, Role::Administrator)].into() }
+    Grants { version: 100, list: [named(1, Role::Administrator)].into(), unsettled: None }
 }
 
 /// Expects that a grant is refused and nothing is changed by it.
