@@ -56,8 +56,8 @@ fn authorise_by(caller: Principal, reach: impl FnOnce(&RoleTable) -> Reach) -> R
 ///
 /// `Busy`, when it has used up its share of the minute.
 pub fn count(caller: Principal, operations: u64, bytes: usize) -> Result<(), Refusal> {
-    let now = ic_cdk::api::time();
     let metered = |limits: &RateLimits, meter: &mut RateMeter| {
+        let now = ic_cdk::api::time();
         meter.admit(limits, caller.as_slice(), operations, bytes as u64, now).map_err(|milliseconds| Refusal::Busy {
             retry_after_milliseconds: milliseconds,
             reason: BusyReason::RateLimit {
@@ -71,8 +71,14 @@ pub fn count(caller: Principal, operations: u64, bytes: usize) -> Result<(), Ref
 
 /// Counts the reply to an update that was counted.
 pub fn count_reply(caller: Principal, bytes: usize) {
-    let now = ic_cdk::api::time();
-    with_meter(caller, |limits, meter| meter.count_reply(limits, caller.as_slice(), bytes as u64, now));
+    with_meter(caller, |limits, meter| {
+        meter.count_reply(limits, caller.as_slice(), bytes as u64, ic_cdk::api::time());
+    });
+}
+
+/// Tells whether callers may not ask for as much as they like.
+pub fn are_counted() -> bool {
+    state::with(|state| !state.policy().rate_limits().are_off())
 }
 
 /// Runs `action` on the limits and the meter of `caller`; `None` if there are no limits.

@@ -88,7 +88,7 @@ extern "C" fn global_timer() {
 /// Stores a value under a key.
 pub async fn put() {
     runner::rearm();
-    let caller = ic_cdk::api::msg_caller();
+    let caller = counted_caller();
     let done = operations::put(&ic_cdk::api::msg_arg_data()).await;
     count_reply(caller, &done);
     ic_cdk::api::msg_reply(done.unwrap_or_else(|refusal| {
@@ -108,7 +108,7 @@ pub async fn get_query() {
 }
 
 async fn answer_get(method: &str, mode: Mode) {
-    let caller = ic_cdk::api::msg_caller();
+    let caller = counted_caller();
     let found = operations::get(&ic_cdk::api::msg_arg_data(), method, mode).await;
     count_reply(caller, &found);
     ic_cdk::api::msg_reply(found.unwrap_or_else(|refusal| {
@@ -119,7 +119,7 @@ async fn answer_get(method: &str, mode: Mode) {
 /// Removes a record.
 pub async fn delete() {
     runner::rearm();
-    let caller = ic_cdk::api::msg_caller();
+    let caller = counted_caller();
     let done = operations::delete(&ic_cdk::api::msg_arg_data()).await;
     count_reply(caller, &done);
     ic_cdk::api::msg_reply(done.unwrap_or_else(|refusal| {
@@ -127,9 +127,14 @@ pub async fn delete() {
     }));
 }
 
+/// Tells who calls, if callers are counted.
+fn counted_caller() -> Option<Principal> {
+    access::are_counted().then(ic_cdk::api::msg_caller)
+}
+
 /// Counts a reply, but not a refusal.
-fn count_reply(caller: Principal, done: &Result<Vec<u8>, Refusal>) {
-    if let Ok(reply) = done {
+fn count_reply(caller: Option<Principal>, done: &Result<Vec<u8>, Refusal>) {
+    if let (Some(caller), Ok(reply)) = (caller, done) {
         access::count_reply(caller, reply.len());
     }
 }
