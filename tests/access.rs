@@ -162,10 +162,12 @@ enum May {
 /// Tells what one must be allowed for a method; `None` for what only a router may.
 fn needed(canister: Canister, method: &str) -> Option<May> {
     match (canister, method) {
-        (_, "get" | "get_query") | (Canister::Router, "routing_table") => Some(May::ReadPublicly),
+        (_, "get" | "get_query" | "get_many" | "scan" | "scan_query") | (Canister::Router, "routing_table") => {
+            Some(May::ReadPublicly)
+        }
         (Canister::Router, "status") => Some(May::Read),
         // The batch contains a put.
-        (_, "put" | "delete") | (Canister::Shard, "apply") => Some(May::Write),
+        (_, "put" | "delete" | "put_many" | "delete_many") | (Canister::Shard, "apply") => Some(May::Write),
         (Canister::Shard, "set_roles") => None,
         _ => Some(May::Administer),
     }
@@ -277,7 +279,11 @@ fn a_caller_whose_roles_are_for_other_keys_is_refused_every_key_of_others() {
     for canister in [Canister::Router, Canister::Shard] {
         for caller in [tenant, cluster.relay()] {
             let (id, methods) = canister_of(&cluster, canister, caller);
-            let of_keys = |method: &Method| ["put", "get", "get_query", "delete", "apply"].contains(&method.name);
+            let of_keys = |method: &Method| {
+                let single = ["put", "get", "get_query", "delete", "apply"];
+                let many = ["put_many", "get_many", "delete_many", "scan", "scan_query"];
+                single.contains(&method.name) || many.contains(&method.name)
+            };
             let methods: Vec<Method> = methods.into_iter().filter(of_keys).collect();
             if caller == tenant {
                 check_refused_from_outside(&cluster, id, &methods, tenant);

@@ -4,11 +4,16 @@ use candid::Principal;
 use canopy_types::api::InitArguments;
 use canopy_types::codec::encode;
 use canopy_types::limits::{
-    ADMINISTRATORS_MAX, INITIAL_SHARDS_MAX, KEY_BYTES_MAX, ROLE_PRINCIPALS_MAX, SHARD_CYCLES_MAX, SHARD_CYCLES_MIN,
-    VALUE_BYTES_MAX,
+    ADMINISTRATORS_MAX, INITIAL_SHARDS_MAX, KEY_BYTES_MAX, REQUEST_ITEMS_MAX, ROLE_PRINCIPALS_MAX, SHARD_CYCLES_MAX,
+    SHARD_CYCLES_MIN, TIME_TO_LIVE_MILLISECONDS_MAX, VALUE_BYTES_MAX,
 };
-use canopy_types::{DeleteError, GetError, PutError};
+use canopy_types::wire::GetManyRef;
+use canopy_types::{
+    BatchError, DeleteArguments, DeleteError, DeleteResult, GetError, GetManyResult, Operation, PutArguments, PutError,
+    PutItem, PutManyArguments, PutManyResult, PutResult,
+};
 use pocket_ic::ErrorCode;
+use serde_bytes::ByteBuf;
 
 use crate::cluster::{Cluster, Reply, T, get_arguments, no_arguments, put_arguments};
 use crate::methods::{Kind, Method, Refusal, WITNESS_KEY, router_methods, shard_methods};
@@ -51,6 +56,8 @@ fn put_rejects_value_above_limit() {
     assert_eq!(cluster.load(WITNESS_KEY), before);
 }
 
+const OTHER_FIELDS: &str = "a record of other fields";
+
 /// Makes messages that are no arguments of any method with parameters, each with a name.
 fn malformed_arguments() -> Vec<(&'static str, Vec<u8>)> {
     let valid = encode(&put_arguments(WITNESS_KEY, b"changed"));
@@ -65,7 +72,7 @@ fn malformed_arguments() -> Vec<(&'static str, Vec<u8>)> {
         ("a cut value", valid[..valid.len() - 1].to_vec()),
         ("a number", encode(&42_u64)),
         ("a text", encode(&"put")),
-        ("a record of other fields", encode(&InitArguments::default())),
+        (OTHER_FIELDS, encode(&InitArguments::default())),
         ("no arguments", no_arguments()),
         ("a mebibyte after no arguments", long),
         ("a long vector of nulls", vector_of_nulls()),
@@ -79,23 +86,41 @@ fn malformed_arguments() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Calls every method with every malformed argument, and checks that each answers with a typed error.
+/// Instructions that reading a malformed argument of up to 2 MiB may take, beside the fees.
+const DECODING_INSTRUCTIONS_MAX: u128 = 400_000_000;
+
+/// Fees of an update from outside: its execution, its message, and each byte of the message with its envelope.
+const MESSAGE_CYCLES: u128 = 6_200_000;
+const BYTE_CYCLES: u128 = 2_000;
+const ENVELOPE_BYTES_MAX: u128 = 1_000;
+
+/// Calls every method with every malformed argument, and checks that each answers with a typed error at a bounded cost.
 fn check_malformed_arguments(cluster: &Cluster, canister: Principal, methods: &[Method]) {
+    let mut most = (0, "", "");
     for method in methods {
         for (name, argument) in malformed_arguments() {
-            if (method.name, name) == ("set_policy", "a record of other fields") {
-                // All its own fields are optional.
-                continue;
-            }
+            let (bytes, before) = (argument.len() as u128, cluster.pic.cycle_balance(canister));
             let reply = call(cluster, canister, method, argument);
+            let spent = before.saturating_sub(cluster.pic.cycle_balance(canister));
+            let fees = MESSAGE_CYCLES + BYTE_CYCLES * (bytes + ENVELOPE_BYTES_MAX);
+            let instructions = spent.saturating_sub(fees);
+            assert!(instructions <= DECODING_INSTRUCTIONS_MAX, "{} with {name}: {instructions}", method.name);
+            most = most.max((instructions, method.name, name));
             let reply = reply.unwrap_or_else(|reject| panic!("{} with {name}: {reject}", method.name));
-            if method.argument == no_arguments() {
-                // Methods without parameters may ignore what they are sent.
+            if method.argument == no_arguments() || (all_optional(method.name) && name == OTHER_FIELDS) {
+                // Methods without parameters may ignore what they are sent, and where every field is optional, a record
+                // of others is a record of none.
                 continue;
             }
             assert_eq!((method.refusal)(&reply), Some(Refusal::Malformed), "{} with {name}", method.name);
         }
     }
+    println!("at most {} instructions, for {} with {}", most.0, most.1, most.2);
+}
+
+/// Tells whether all fields of a method's argument are optional.
+fn all_optional(method: &str) -> bool {
+    matches!(method, "scan" | "scan_query" | "set_policy")
 }
 
 fn call(cluster: &Cluster, canister: Principal, method: &Method, argument: Vec<u8>) -> Reply {
@@ -124,6 +149,120 @@ fn malformed_candid_is_answered_by_every_method_of_a_shard() {
     let methods: Vec<Method> = shard_methods().into_iter().filter(|method| method.name != "set_roles").collect();
     check_malformed_arguments(&cluster, cluster.shards()[0], &methods);
     assert_eq!(cluster.load(WITNESS_KEY), before);
+}
+
+/// Makes batches that say or hold much more than may be: name, message, items if the answer tells them.
+fn batch_bombs() -> Vec<(&'static str, Vec<u8>, Option<u64>)> {
+    const ANNOUNCED: u64 = 200_000_000;
+    const EMPTY_KEYS: u64 = 1_000_000;
+    let without_items = GetManyRef { keys: vec![], include_value: None }.write();
+    let (table, _) = without_items.split_at(without_items.len() - 1);
+    let announces = [table, &leb128(ANNOUNCED)].concat();
+    let holds = [table, &leb128(EMPTY_KEYS), &vec![0; EMPTY_KEYS as usize]].concat();
+    // The same keys behind a table that only the general decoder reads: a field more.
+    let mut fields = [("keys", 1, vec![]), ("surprise", 3, vec![])]
+        .map(|(name, index, value): (_, _, Vec<u8>)| (candid::idl_hash(name), index, value));
+    fields[0].2 = [leb128(EMPTY_KEYS), vec![0; EMPTY_KEYS as usize]].concat();
+    fields[1].2 = vec![0];
+    fields.sort();
+    let mut general = b"DIDL\x04".to_vec();
+    general.extend([RECORD, 2]);
+    for (hash, index, _) in &fields {
+        general.extend(leb128(u64::from(*hash)));
+        general.extend(type_index(*index));
+    }
+    general.extend([VECTOR, 2, VECTOR, NAT8, OPTION, NULL, 1, 0]);
+    general.extend(fields.into_iter().flat_map(|(_, _, value)| value));
+    vec![
+        ("a batch that announces items", announces, Some(ANNOUNCED)),
+        ("a batch of empty keys", holds, Some(EMPTY_KEYS)),
+        ("a batch of empty keys and a field more", general, None),
+    ]
+}
+
+#[test]
+fn batches_that_hold_or_announce_too_much_cost_little() {
+    /// The general decoder reads keys one by one until its quota ends it.
+    const INSTRUCTIONS_MAX: u128 = 6_000_000_000;
+    let cluster = Cluster::builder().initial_shards(1).ready();
+    for (name, argument, items) in batch_bombs() {
+        let (bytes, before) = (argument.len() as u128, cluster.pic.cycle_balance(cluster.router));
+        let result: GetManyResult = {
+            let reply = cluster.update_raw(cluster.router, reader(), "get_many", argument);
+            let reply = reply.unwrap_or_else(|reject| panic!("{name}: {reject}"));
+            canopy_types::codec::decode(&reply).expect("get_many answers what its interface says")
+        };
+        let spent = before.saturating_sub(cluster.pic.cycle_balance(cluster.router));
+        let instructions = spent.saturating_sub(MESSAGE_CYCLES + BYTE_CYCLES * (bytes + ENVELOPE_BYTES_MAX));
+        println!("{name}: {instructions} instructions, {result:?}");
+        match (items, result) {
+            (Some(items), refused) => {
+                let items_max = REQUEST_ITEMS_MAX as u64;
+                assert_eq!(refused, Err(BatchError::TooManyItems { items, items_max }), "{name}");
+                assert!(instructions < 50_000_000, "{name}: {instructions}");
+            }
+            (None, Err(BatchError::TooManyItems { .. } | BatchError::MalformedArguments { .. })) => {
+                assert!(instructions < INSTRUCTIONS_MAX, "{name}: {instructions}");
+            }
+            (None, other) => panic!("{name}: {other:?}"),
+        }
+    }
+    cluster.store(WITNESS_KEY, b"value");
+}
+
+#[test]
+fn operations_out_of_their_time_are_refused_with_the_bound_and_change_nothing() {
+    const SECOND: u64 = 1_000_000_000;
+    let cluster = Cluster::builder().ready();
+    cluster.store(WITNESS_KEY, b"value");
+    let before = cluster.load(WITNESS_KEY);
+    let now = cluster.pic.get_time().as_nanos_since_unix_epoch();
+    for (issued_at_nanoseconds, is_old) in
+        [(now - 16 * 60 * SECOND, true), (now + 120 * SECOND, false), (0, true), (u64::MAX, false)]
+    {
+        let operation = Some(Operation { id: ByteBuf::from(vec![7; 16]), issued_at_nanoseconds });
+        let put = PutArguments { operation: operation.clone(), ..put_arguments(WITNESS_KEY, b"other") };
+        let delete = DeleteArguments { operation: operation.clone(), ..DeleteArguments::new(WITNESS_KEY.to_vec()) };
+        let batch = PutManyArguments { items: vec![PutItem::new(WITNESS_KEY.to_vec(), b"other".to_vec())], operation };
+        let put: PutResult = cluster.update(cluster.router, writer(), "put", &put);
+        let delete: DeleteResult = cluster.update(cluster.router, writer(), "delete", &delete);
+        let batch: PutManyResult = cluster.update(cluster.router, writer(), "put_many", &batch);
+        let item = batch.expect("the batch is admitted").remove(0);
+        for answer in [put, item] {
+            match answer {
+                Err(PutError::OperationTooOld { oldest_nanoseconds }) => {
+                    assert!(is_old && oldest_nanoseconds > now - 16 * 60 * SECOND && oldest_nanoseconds < now);
+                }
+                Err(PutError::OperationFromTheFuture { newest_nanoseconds }) => {
+                    assert!(!is_old && newest_nanoseconds > now && newest_nanoseconds < now + 120 * SECOND);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let refused =
+            matches!(delete, Err(DeleteError::OperationTooOld { .. } | DeleteError::OperationFromTheFuture { .. }));
+        assert!(refused, "{delete:?}");
+    }
+    assert_eq!(cluster.load(WITNESS_KEY), before);
+}
+
+#[test]
+fn times_to_live_out_of_bounds_are_refused_with_the_bounds() {
+    let cluster = Cluster::builder().ready();
+    let put = |milliseconds| -> PutResult {
+        let put = PutArguments { time_to_live_milliseconds: Some(milliseconds), ..put_arguments(WITNESS_KEY, b"") };
+        cluster.update(cluster.router, writer(), "put", &put)
+    };
+    let (milliseconds_min, milliseconds_max) = (1_000, TIME_TO_LIVE_MILLISECONDS_MAX);
+    for milliseconds in [0, 999, milliseconds_max + 1, 2 * milliseconds_max, u64::MAX] {
+        let error = PutError::TimeToLiveOutOfBounds { milliseconds, milliseconds_min, milliseconds_max };
+        assert_eq!(put(milliseconds), Err(error));
+    }
+    assert_eq!(cluster.load(WITNESS_KEY), None);
+    for milliseconds in [milliseconds_min, milliseconds_max] {
+        put(milliseconds).expect("the bounds themselves are accepted, with a value of no bytes");
+    }
+    assert!(cluster.load(WITNESS_KEY).expect("the record was put").value.is_empty());
 }
 
 #[test]
@@ -168,10 +307,10 @@ fn unknown_methods_are_rejected_by_the_platform() {
     let cluster = Cluster::builder().initial_shards(1).ready();
     let rejections = [ErrorCode::CanisterMethodNotFound, ErrorCode::CanisterRejectedMessage];
     for canister in [cluster.router, cluster.shards()[0]] {
-        let update = cluster.update_raw(canister, administrator(), "put_many", encode(&get_arguments(b"key")));
+        let update = cluster.update_raw(canister, administrator(), "put_all", encode(&get_arguments(b"key")));
         let reject = update.expect_err("there is no such method");
         assert!(rejections.contains(&reject.error_code), "{reject}");
-        let query = cluster.query_raw(canister, administrator(), "put_many", encode(&get_arguments(b"key")));
+        let query = cluster.query_raw(canister, administrator(), "put_all", encode(&get_arguments(b"key")));
         assert_eq!(query.expect_err("there is no such method").error_code, ErrorCode::CanisterMethodNotFound);
         let query = cluster.query_raw(canister, administrator(), "put", encode(&put_arguments(WITNESS_KEY, b"value")));
         assert_eq!(query.expect_err("put is no query").error_code, ErrorCode::CanisterMethodNotFound);

@@ -21,8 +21,8 @@ use canopy_types::codec::{decode, encode};
 use canopy_types::limits::{SECRET_BYTES, TAG_SEED_BYTES};
 use canopy_types::shard::{self, ShardApplyResult, ShardGetResult, ShardInitArguments, ShardPutResult};
 use canopy_types::status::StatusResult;
-use canopy_types::wire::{ActionRef, ApplyRef, GetRef, ItemRef, OperationRef, PutRef};
-use canopy_types::{Epoch, GetResult, HashRange, InitArguments, PutResult, ShardIndex};
+use canopy_types::wire::{ActionRef, ApplyRef, GetRef, ItemRef, OperationRef, PutManyRef, PutRef};
+use canopy_types::{Epoch, GetResult, HashRange, InitArguments, PutManyResult, PutResult, ShardIndex};
 use flate2::read::GzDecoder;
 use ic_management_canister_types::{
     CanisterIdRecord, CanisterInstallMode, InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs,
@@ -63,6 +63,9 @@ const PUT_ROUTED_CYCLES: u128 = 20_300_000;
 /// An operation is 46 bytes from outside, and the router hands it on in a batch, with its caller: 146 bytes more.
 const PUT_ROUTED_WITH_OPERATION_CYCLES: u128 = 20_400_000;
 const GET_ROUTED_CYCLES: u128 = 18_100_000;
+/// Per record of a batch of 1,000.
+const PUT_MANY_CYCLES: u128 = 3_360_000;
+const MANY: u32 = 1_000;
 
 /// A network with one subnet.
 struct World {
@@ -395,6 +398,19 @@ fn operations_cost_no_more_cycles_than_budgeted() {
     measure(world, "put, routed", PUT_ROUTED_CYCLES, &mut put(false, router));
     measure(world, "put with operation, routed", PUT_ROUTED_WITH_OPERATION_CYCLES, &mut put(true, router));
     measure(world, "get, routed", GET_ROUTED_CYCLES, &mut get);
+    let mut put_many = |world: &mut World, number: u32| {
+        let keys: Vec<Vec<u8>> = (0..MANY).map(|at| key(1_000_000 + number * MANY + at)).collect();
+        let value = vec![5; SIZE];
+        let id = id(number);
+        let operation = Some(OperationRef { id: &id, issued_at_nanoseconds: world.instance.time_nanos() });
+        let batch = PutManyRef { items: keys.iter().map(|key| put_of(key, &value, None)).collect(), operation };
+        let reply = world.update(router, "put_many", batch.write());
+        let answers = decode::<PutManyResult>(&reply).unwrap().expect("the batch is admitted");
+        assert!(answers.len() == MANY as usize && answers.iter().all(Result::is_ok), "{:?}", answers[0]);
+        // The shard grows ahead of the next batch.
+        world.settle();
+    };
+    measure(world, "put_many of 1,000, routed", PUT_MANY_CYCLES * u128::from(MANY), &mut put_many);
     measure(world, "put, direct", PUT_DIRECT_CYCLES, &mut put(false, shard_id));
     measure(world, "put with operation, direct", PUT_DIRECT_WITH_OPERATION_CYCLES, &mut put(true, shard_id));
     assert_eq!(over, Vec::<String>::new());

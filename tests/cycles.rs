@@ -1,6 +1,9 @@
 //! Routers that are short of cycles.
 
-use canopy_types::{BusyReason, DeleteError, GetError, PutError};
+use canopy_types::{
+    BatchError, BusyReason, DeleteError, GetError, PutError, PutItem, PutManyArguments, PutManyResult, ScanArguments,
+    ScanResult,
+};
 use pocket_ic::ErrorCode;
 
 use crate::cluster::{Cluster, FREEZING_THRESHOLD_DEFAULT_SECONDS, T, cycles_of};
@@ -60,6 +63,18 @@ fn a_router_short_of_cycles_answers_busy_with_numbers_and_changes_nothing() {
         }
         other => panic!("{other:?}"),
     }
+    let items = vec![
+        PutItem::new(b"key".to_vec(), b"other".to_vec()),
+        PutItem::new(b"another key".to_vec(), b"other".to_vec()),
+    ];
+    let batch = PutManyArguments { items, operation: None };
+    let refused: PutManyResult = cluster.update(cluster.router, writer(), "put_many", &batch);
+    match refused {
+        Err(BatchError::Busy { retry_after_milliseconds, reason }) => {
+            check_router_cycles(retry_after_milliseconds, reason)
+        }
+        other => panic!("{other:?}"),
+    }
     assert_eq!(cluster.status().open_calls, 0);
     let queried = cluster.get_query(reader(), b"key").expect("queries cost nothing");
     assert_eq!(queried, before);
@@ -79,14 +94,10 @@ fn a_router_that_cannot_start_a_message_is_rejected_by_the_platform_and_recovers
     let argument = canopy_types::codec::encode(&crate::cluster::put_arguments(b"key", b"other"));
     let reject = cluster.update_raw(cluster.router, writer(), "put", argument).expect_err("no cycles, no message");
     assert_eq!(reject.error_code, ErrorCode::CanisterOutOfCycles, "{reject}");
-    // A query costs nothing, but the router's call in it is refused as if it did.
-    match cluster.get_query(reader(), b"key") {
-        Ok(record) => assert_eq!(record, before),
-        Err(GetError::Busy { retry_after_milliseconds, reason }) => {
-            check_router_cycles(retry_after_milliseconds, reason)
-        }
-        other => panic!("{other:?}"),
-    }
+    // Queries cost nothing, and the calls in them neither.
+    assert_eq!(cluster.get_query(reader(), b"key"), Ok(before.clone()));
+    let page: ScanResult = cluster.query(cluster.router, reader(), "scan_query", &ScanArguments::default());
+    assert_eq!(page.expect("a page is answered").records.len(), 1);
 
     cluster.pic.add_cycles(cluster.router, 10 * T);
     assert_eq!(cluster.load(b"key"), before);

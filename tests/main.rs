@@ -17,11 +17,14 @@ mod creation; // Failed and lost creations and installations of shards.
 mod cycles; // Routers that are short of cycles.
 mod determinism; // The same seed gives the same run.
 mod direct; // Callers who ask the shards themselves.
+mod flood; // Thousands of calls that arrive together.
 mod load; // Many operations at once, and against a model.
+mod many; // Batches.
 mod operations; // Put, get and delete.
 mod rates; // How much callers may ask for per minute.
 mod releases; // Upgrades from every released version.
 mod roles; // Roles given and taken away, limited ones, and reading for everyone.
+mod scan; // Pages of everything.
 mod start_up; // From an empty router to one that serves.
 mod unavailable; // Shards that are stopped or gone.
 mod upgrades; // Upgrades of router and shards.

@@ -13,10 +13,14 @@ use canopy_types::roles::{
 };
 use canopy_types::shard::{
     Action, ApplyArguments, Item, PutItem, ShardApplyResult, ShardDeleteResult, ShardError, ShardGetResult,
-    ShardInfoResult, ShardPutResult, ShardSetRolesResult,
+    ShardInfoResult, ShardPutResult, ShardScanArguments, ShardScanError, ShardScanResult, ShardSetRolesResult,
 };
 use canopy_types::status::StatusResult;
-use canopy_types::{DeleteArguments, DeleteError, DeleteResult, GetError, GetResult, PutError, PutResult, ShardIndex};
+use canopy_types::{
+    BatchError, DeleteArguments, DeleteError, DeleteItem, DeleteManyArguments, DeleteManyResult, DeleteResult,
+    GetError, GetManyArguments, GetManyResult, GetResult, PutError, PutManyArguments, PutManyResult, PutResult,
+    ScanArguments, ScanError, ScanResult, ShardIndex,
+};
 
 use serde_bytes::ByteBuf;
 
@@ -88,6 +92,58 @@ pub fn router_methods() -> Vec<Method> {
                 Ok(Err(DeleteError::MalformedArguments { .. })) => Some(Refusal::Malformed),
                 _ => None,
             },
+        },
+        Method {
+            name: "put_many",
+            kind: Kind::Update,
+            argument: encode(&PutManyArguments {
+                items: vec![PutItem::new(WITNESS_KEY.to_vec(), b"changed".to_vec())],
+                operation: None,
+            }),
+            refusal: |reply| match decode::<PutManyResult>(reply) {
+                Ok(Err(BatchError::Unauthorised { caller })) => Some(Refusal::Unauthorised(caller)),
+                Ok(Err(BatchError::Item { error: PutError::Unauthorised { caller }, .. })) => {
+                    Some(Refusal::Unauthorised(caller))
+                }
+                Ok(Err(BatchError::MalformedArguments { .. })) => Some(Refusal::Malformed),
+                _ => None,
+            },
+        },
+        Method {
+            name: "get_many",
+            kind: Kind::Update,
+            argument: encode(&GetManyArguments { keys: vec![ByteBuf::from(WITNESS_KEY)], include_value: None }),
+            refusal: |reply| match decode::<GetManyResult>(reply) {
+                Ok(Err(BatchError::Unauthorised { caller })) => Some(Refusal::Unauthorised(caller)),
+                Ok(Err(BatchError::Item { error: GetError::Unauthorised { caller }, .. })) => {
+                    Some(Refusal::Unauthorised(caller))
+                }
+                Ok(Err(BatchError::MalformedArguments { .. })) => Some(Refusal::Malformed),
+                _ => None,
+            },
+        },
+        Method {
+            name: "delete_many",
+            kind: Kind::Update,
+            argument: encode(&DeleteManyArguments {
+                items: vec![DeleteItem::new(WITNESS_KEY.to_vec())],
+                operation: None,
+            }),
+            refusal: |reply| match decode::<DeleteManyResult>(reply) {
+                Ok(Err(BatchError::Unauthorised { caller })) => Some(Refusal::Unauthorised(caller)),
+                Ok(Err(BatchError::Item { error: DeleteError::Unauthorised { caller }, .. })) => {
+                    Some(Refusal::Unauthorised(caller))
+                }
+                Ok(Err(BatchError::MalformedArguments { .. })) => Some(Refusal::Malformed),
+                _ => None,
+            },
+        },
+        Method { name: "scan", kind: Kind::Update, argument: encode(&scan_arguments()), refusal: scan_refusal },
+        Method {
+            name: "scan_query",
+            kind: Kind::CompositeQuery,
+            argument: encode(&scan_arguments()),
+            refusal: scan_refusal,
         },
         Method {
             name: "routing_table",
@@ -204,6 +260,19 @@ pub fn shard_methods_as(caller: Principal) -> Vec<Method> {
             refusal: |reply| decode::<ShardApplyResult>(reply).ok()?.err().and_then(shard_refusal),
         },
         Method {
+            name: "scan",
+            kind: Kind::Query,
+            argument: encode(&ShardScanArguments {
+                prefix: Some(ByteBuf::from(WITNESS_KEY)),
+                ..ShardScanArguments::default()
+            }),
+            refusal: |reply| match decode::<ShardScanResult>(reply) {
+                Ok(Err(ShardScanError::Unauthorised { caller })) => Some(Refusal::Unauthorised(caller)),
+                Ok(Err(ShardScanError::MalformedArguments { .. })) => Some(Refusal::Malformed),
+                _ => None,
+            },
+        },
+        Method {
             name: "info",
             kind: Kind::Query,
             argument: no_arguments(),
@@ -236,6 +305,19 @@ fn apply_arguments(caller: Principal) -> ApplyArguments {
     };
     let items = vec![Item { index: 0, action: Action::Put(put) }];
     ApplyArguments { caller, operation: None, reply_bytes_max: None, items }
+}
+
+/// A page of one record under the witness's own prefix, which who may only read that may ask for.
+fn scan_arguments() -> ScanArguments {
+    ScanArguments { records_max: Some(1), prefix: Some(ByteBuf::from(WITNESS_KEY)), ..ScanArguments::default() }
+}
+
+fn scan_refusal(reply: &[u8]) -> Option<Refusal> {
+    match decode::<ScanResult>(reply) {
+        Ok(Err(ScanError::Unauthorised { caller })) => Some(Refusal::Unauthorised(caller)),
+        Ok(Err(ScanError::MalformedArguments { .. })) => Some(Refusal::Malformed),
+        _ => None,
+    }
 }
 
 fn get_refusal(reply: &[u8]) -> Option<Refusal> {

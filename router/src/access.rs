@@ -1,11 +1,11 @@
 //! Who may call which method, and with which keys.
 
 use candid::Principal;
+use canopy_types::api::Refusal;
 use canopy_types::rate::{RateLimits, RateMeter};
 use canopy_types::roles::{Reach, RoleTable};
 use canopy_types::{BusyReason, Role};
 
-use crate::refusal::Refusal;
 use crate::state;
 
 #[cfg(test)]
@@ -14,8 +14,8 @@ mod tests;
 /// Tells the least role that may call `method`; `None` for a method that is none of the router's.
 pub fn required_role(method: &str) -> Option<Role> {
     match method {
-        "get" | "get_query" | "routing_table" | "status" => Some(Role::Reader),
-        "put" | "delete" => Some(Role::Writer),
+        "get" | "get_query" | "get_many" | "scan" | "scan_query" | "routing_table" | "status" => Some(Role::Reader),
+        "put" | "delete" | "put_many" | "delete_many" => Some(Role::Writer),
         "resolve_alarm" | "grant" | "revoke" | "roles" | "renew_roles" | "policy" | "set_policy" => {
             Some(Role::Administrator)
         }
@@ -57,6 +57,7 @@ fn authorise_by(caller: Principal, reach: impl FnOnce(&RoleTable) -> Reach) -> R
 /// `Busy`, when it has used up its share of the minute.
 pub fn count(caller: Principal, operations: u64, bytes: usize) -> Result<(), Refusal> {
     let metered = |limits: &RateLimits, meter: &mut RateMeter| {
+        // The time is asked for only if it is needed: that costs as much as finding a route.
         let now = ic_cdk::api::time();
         meter.admit(limits, caller.as_slice(), operations, bytes as u64, now).map_err(|milliseconds| Refusal::Busy {
             retry_after_milliseconds: milliseconds,
@@ -74,11 +75,6 @@ pub fn count_reply(caller: Principal, bytes: usize) {
     with_meter(caller, |limits, meter| {
         meter.count_reply(limits, caller.as_slice(), bytes as u64, ic_cdk::api::time());
     });
-}
-
-/// Tells whether callers may not ask for as much as they like.
-pub fn are_counted() -> bool {
-    state::with(|state| !state.policy().rate_limits().are_off())
 }
 
 /// Runs `action` on the limits and the meter of `caller`; `None` if there are no limits.

@@ -1,35 +1,48 @@
 //! Calls to shards, and what the platform's answers mean.
 //!
+//! Everything a message sends is admitted first: cycles above the reserve, and places, for all of it. Then each call
+//! waits for a bounded time, never longer than whoever called the router waits for it, and is sent again at most once,
+//! at once: the platform allows no waiting without a call, and whoever waits holds cycles.
+//!
 //! A shard's methods wait for nothing, so whatever it rejects it has taken back. Only a call that nobody can tell about
-//! (code 6), or an answer that can't be read, leaves a write unknown.
+//! (code 6), or an answer that can't be read, leaves a write unknown; and from then on only an answer that comes from
+//! the write's own execution settles it.
 
 use candid::{CandidType, Principal};
+use canopy_types::api::Refusal;
 use canopy_types::limits::bounded_reason;
 use canopy_types::shard::ShardError;
 use canopy_types::{BusyReason, codec};
 use ic_cdk::call::{Call, CallFailed};
 use serde::de::DeserializeOwned;
 
-use crate::refusal::{REJECT_CODE_UNKNOWN, Refusal};
-use crate::state;
+use crate::refusal::{Failure, REJECT_CODE_UNKNOWN, from_shard};
+use crate::state::{self, OpenCall};
+
+pub mod deadline;
+pub mod query;
+pub mod together;
+
+pub use deadline::Deadline;
 
 #[cfg(test)]
 mod tests;
 
-/// How long the router waits for a shard, in seconds.
-///
-/// The platform's bound is 300. A shard answers within a second or two unless it is overloaded, and a caller that waits
-/// longer learns nothing.
-const CALL_TIMEOUT_SECONDS: u32 = 60;
-
 /// Calls that may be open to one shard. The platform has 500 places per pair of canisters; the rest stays for control.
 pub const OPEN_CALLS_PER_SHARD_MAX: u32 = 400;
+
+/// Batches of gets that may be open: their answers are kept until the last has come, up to 4 MiB each.
+pub const OPEN_READ_BATCHES_MAX: u32 = 128;
 
 /// Cycles that operations leave untouched, for the journal and its timers: 200 G, four open calls.
 pub const RESERVE_CYCLES: u128 = 200_000_000_000;
 
-/// Sendings of one call that the platform gives back before it ran.
+/// Sendings of one call.
 const ATTEMPTS_MAX: u32 = 2;
+
+/// Longest arguments that are kept for a second sending. Longer ones are not, because all that is open together has to
+/// fit the heap.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// How long callers are told to wait, by what is short.
 const CYCLES_RETRY_MILLISECONDS: u64 = 60_000;
@@ -41,11 +54,114 @@ const OUT_OF_CYCLES_TEXTS: [&str; 2] = ["out of cycles", "it's frozen"];
 
 const _: () = assert!(OPEN_CALLS_PER_SHARD_MAX < 500);
 
-/// Who answers: everyone in agreement, or one replica.
+/// What a call does, which decides what a lost answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    Replicated,
-    Query,
+pub enum Effect {
+    /// Nothing: it may be sent again whatever became of it.
+    Read,
+    /// A write whose name the shard remembers: it may be sent again, and only the shard's receipt settles it then.
+    NamedWrite,
+    /// A write that could be done twice: it is sent again only if it can't have run.
+    Write,
+}
+
+/// A call to a shard: which one, which method, with what.
+#[derive(Debug)]
+pub struct Request {
+    pub shard: Principal,
+    pub method: &'static str,
+    pub arguments: Vec<u8>,
+    pub effect: Effect,
+}
+
+/// What a shard answered.
+pub struct Reply {
+    pub bytes: Vec<u8>,
+    /// What is unknown about an attempt before this one.
+    unknown: Option<Failure>,
+}
+
+impl Reply {
+    /// Wraps what a query answered, before which there was nothing.
+    pub fn of_query(bytes: Vec<u8>) -> Self {
+        Self { bytes, unknown: None }
+    }
+
+    /// Settles the result that the bytes tell: a refusal says nothing about an attempt that may be alive, unless it
+    /// comes from the write's receipt.
+    pub fn settle<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
+        match (result, &self.unknown) {
+            (Err(Failure::NotDone(refusal)), Some(unknown)) if !is_outcome(&refusal) => Err(unknown.clone()),
+            (result, _) => result,
+        }
+    }
+}
+
+/// Tells whether a refusal is what a write came to when it ran, so that its receipt says the same.
+fn is_outcome(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::PreconditionFailed { .. })
+}
+
+/// Admits calls: counts each as open, once there are cycles and places for all of them.
+///
+/// # Errors
+///
+/// `Busy`; nothing was sent, and nothing is counted.
+pub fn admit<'r>(requests: impl IntoIterator<Item = &'r Request> + Clone) -> Result<Vec<OpenCall>, Refusal> {
+    check_cycles(requests.clone())?;
+    // Those that were opened before one that isn't are closed by being dropped.
+    requests.into_iter().map(open_call).collect()
+}
+
+fn open_call(request: &Request) -> Result<OpenCall, Refusal> {
+    state::open_call(request.shard, OPEN_CALLS_PER_SHARD_MAX).map_err(|open| calls_open(open, OPEN_CALLS_PER_SHARD_MAX))
+}
+
+/// Admits one call and sends it.
+///
+/// # Errors
+///
+/// Why there is no answer. Nothing was done, unless it says `Unknown`.
+pub async fn send(request: Request, deadline: Deadline) -> Result<Reply, Failure> {
+    check_cycles([&request])?;
+    let open = open_call(&request)?;
+    send_admitted(request, open, deadline).await
+}
+
+/// Sends a call that was admitted.
+///
+/// # Errors
+///
+/// Why there is no answer. Nothing was done, unless it says `Unknown`.
+pub async fn send_admitted(mut request: Request, _open: OpenCall, deadline: Deadline) -> Result<Reply, Failure> {
+    let mut unknown = None;
+    for attempt in 1..=ATTEMPTS_MAX {
+        let may_send = if attempt == 1 { Ok(()) } else { check_cycles([&request]) };
+        let timeout = may_send.and_then(|()| deadline.timeout_seconds(ic_cdk::api::time));
+        let timeout = timeout.map_err(|refusal| unknown.take().unwrap_or(Failure::NotDone(refusal)))?;
+        let keep = attempt < ATTEMPTS_MAX && request.arguments.len() <= KEPT_BYTES_MAX;
+        let call = Call::bounded_wait(request.shard, request.method).change_timeout(timeout);
+        let call = if keep {
+            call.with_raw_args(&request.arguments)
+        } else {
+            call.take_raw_args(std::mem::take(&mut request.arguments))
+        };
+        // After this await anything may have changed but what this function owns.
+        let failure = match call.await {
+            Ok(reply) => return Ok(Reply { bytes: reply.into_bytes(), unknown }),
+            Err(failure) => failure,
+        };
+        let meaning = classify(request.shard, &failure);
+        let is_unknown = matches!(meaning, Failure::Unknown { .. });
+        let again = keep && if is_unknown { request.effect != Effect::Write } else { was_given_back(&failure) };
+        if is_unknown && request.effect == Effect::NamedWrite {
+            unknown.get_or_insert(meaning.clone());
+        }
+        if !again {
+            return Err(unknown.unwrap_or(meaning));
+        }
+    }
+    unreachable!("INVARIANT: the last attempt is not kept for another")
 }
 
 /// Reads what a shard answered by the general decoder: refusals, and whatever is not an everyday answer.
@@ -53,45 +169,21 @@ pub enum Mode {
 /// # Errors
 ///
 /// What the shard refused; or `Unknown`, if that can't be read.
-pub fn read<T>(shard: Principal, reply: &[u8]) -> Result<T, Refusal>
+pub fn read<T>(shard: Principal, reply: &Reply) -> Result<T, Failure>
 where
     Result<T, ShardError>: CandidType + DeserializeOwned,
 {
-    let answer: Result<T, ShardError> = codec::decode(reply).map_err(|malformed| {
+    let answer: Result<T, ShardError> = codec::decode(&reply.bytes).map_err(|malformed| {
         let reason = format!("the shard's answer can't be read: {}", malformed.reason);
-        Refusal::Unknown { shard, reject_code: 0, reason }
+        Failure::Unknown { shard, reject_code: 0, reason }
     })?;
-    answer.map_err(|error| Refusal::from_shard(shard, error))
+    reply.settle(answer.map_err(|error| from_shard(shard, error).into()))
 }
 
-/// Calls a method of a shard and gives what it answers.
-///
-/// # Errors
-///
-/// Why there is no answer. Nothing was done, unless it says `Unknown`.
-pub async fn send(shard: Principal, method: &str, arguments: &[u8], mode: Mode) -> Result<Vec<u8>, Refusal> {
-    let mut attempt = 1;
-    loop {
-        if mode == Mode::Replicated {
-            check_cycles(method, arguments)?;
-        }
-        let _open = state::open_call(shard, OPEN_CALLS_PER_SHARD_MAX).map_err(calls_open)?;
-        let sent = Call::bounded_wait(shard, method).with_raw_args(arguments).change_timeout(CALL_TIMEOUT_SECONDS);
-        // After this await anything may have changed but the arguments; only the answer is used.
-        let failure = match sent.await {
-            Ok(reply) => return Ok(reply.into_bytes()),
-            Err(failure) => failure,
-        };
-        if attempt == ATTEMPTS_MAX || !was_given_back(&failure) {
-            return Err(classify(shard, &failure));
-        }
-        attempt += 1;
-    }
-}
-
-/// Checks that the call leaves the reserve untouched.
-fn check_cycles(method: &str, arguments: &[u8]) -> Result<(), Refusal> {
-    let required = ic_cdk::api::cost_call(method.len() as u64, arguments.len() as u64) + RESERVE_CYCLES;
+/// Checks that calls leave the reserve untouched.
+fn check_cycles<'r>(requests: impl IntoIterator<Item = &'r Request>) -> Result<(), Refusal> {
+    let cost = |request: &Request| ic_cdk::api::cost_call(request.method.len() as u64, request.arguments.len() as u64);
+    let required = requests.into_iter().map(cost).sum::<u128>() + RESERVE_CYCLES;
     let available = ic_cdk::api::canister_liquid_cycle_balance();
     if available < required { Err(cycles_short(available, required)) } else { Ok(()) }
 }
@@ -103,10 +195,11 @@ fn cycles_short(available: u128, required: u128) -> Refusal {
     }
 }
 
-fn calls_open(open: u32) -> Refusal {
+/// Says that as many calls are open as may be.
+pub fn calls_open(open: u32, open_max: u32) -> Refusal {
     Refusal::Busy {
         retry_after_milliseconds: CALLS_OPEN_RETRY_MILLISECONDS,
-        reason: BusyReason::CallsOpen { open, open_max: OPEN_CALLS_PER_SHARD_MAX },
+        reason: BusyReason::CallsOpen { open, open_max },
     }
 }
 
@@ -121,35 +214,38 @@ fn platform_busy(message: &str) -> Refusal {
 /// of cycles (IC0207), which lasts. Updates and queries say that in different words, and the code is in neither field.
 fn was_given_back(failure: &CallFailed) -> bool {
     match failure {
-        CallFailed::CallRejected(reject) => {
-            let lasts = OUT_OF_CYCLES_TEXTS.iter().any(|text| reject.reject_message().contains(text));
-            reject.raw_reject_code() == 2 && !lasts
-        }
+        CallFailed::CallRejected(reject) => is_given_back(reject.raw_reject_code(), reject.reject_message()),
         CallFailed::InsufficientLiquidCycleBalance(_) | CallFailed::CallPerformFailed(_) => false,
     }
 }
 
-/// Says what a failed call means. The one place that reads reject codes of shards.
-fn classify(shard: Principal, failure: &CallFailed) -> Refusal {
+fn is_given_back(reject_code: u32, message: &str) -> bool {
+    reject_code == 2 && !OUT_OF_CYCLES_TEXTS.iter().any(|text| message.contains(text))
+}
+
+/// Says what a failed call means.
+fn classify(shard: Principal, failure: &CallFailed) -> Failure {
     match failure {
-        CallFailed::InsufficientLiquidCycleBalance(short) => cycles_short(short.available, short.required),
-        CallFailed::CallPerformFailed(_) => platform_busy("the platform took no call"),
-        CallFailed::CallRejected(reject) => {
-            let (reject_code, message) = (reject.raw_reject_code(), bounded_reason(reject.reject_message()));
-            match reject_code {
-                // Given back before it ran.
-                2 if was_given_back(failure) => platform_busy(&message),
-                // 1: the platform can't; 2: the shard has no cycles; 3: there is no such canister; 5: the shard is
-                // stopped, or trapped and was rolled back.
-                1 | 2 | 3 | 5 => Refusal::ShardUnavailable { shard, reject_code, message },
-                // 6: nobody knows. 4: a shard never rejects by itself, but the platform does so in the name of one that
-                // was uninstalled while it worked. A code that doesn't exist yet says nothing.
-                _ => {
-                    let code =
-                        if reject_code == REJECT_CODE_UNKNOWN { String::new() } else { format!("{reject_code}: ") };
-                    Refusal::Unknown { shard, reject_code, reason: format!("{code}{message}") }
-                }
-            }
+        CallFailed::InsufficientLiquidCycleBalance(short) => cycles_short(short.available, short.required).into(),
+        CallFailed::CallPerformFailed(_) => platform_busy("the platform took no call").into(),
+        CallFailed::CallRejected(reject) => rejected(shard, reject.raw_reject_code(), reject.reject_message()),
+    }
+}
+
+/// Says what a reject means. The one place that reads reject codes of shards.
+fn rejected(shard: Principal, reject_code: u32, message: &str) -> Failure {
+    let message = bounded_reason(message);
+    match reject_code {
+        // Given back before it ran.
+        2 if is_given_back(reject_code, &message) => platform_busy(&message).into(),
+        // 1: the platform can't; 2: the shard has no cycles; 3: there is no such canister; 5: the shard is stopped, or
+        // trapped and was rolled back.
+        1 | 2 | 3 | 5 => Refusal::ShardUnavailable { shard, reject_code, message }.into(),
+        // 6: nobody knows. 4: a shard never rejects by itself, but the platform does so in the name of one that was
+        // uninstalled while it worked. A code that doesn't exist yet says nothing.
+        _ => {
+            let code = if reject_code == REJECT_CODE_UNKNOWN { String::new() } else { format!("{reject_code}: ") };
+            Failure::Unknown { shard, reject_code, reason: format!("{code}{message}") }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The router canister: knows which shard owns which part of the hash space, and sends every operation there.
 //!
-//! Start at [`service`], the methods, and [`operations`], which the hot ones delegate to. The middle is pure and takes
+//! Start at [`service`], the methods, and [`operations`], [`batches`] and [`scan`], which the hot ones delegate to. The middle is pure and takes
 //! what it needs as arguments: [`access`] (who may do what, by the grants of [`roles`]), [`policy`] (which settings may
 //! be chosen), [`configuration`] (what the router was installed with), [`routing`] (which shard), [`refusal`] (why not),
 //! [`journal`] (the stored machine that draws the secret and makes the shards, one step per message), [`telling`] (which
@@ -11,6 +11,7 @@
 //! roles, and [`control`] alone changes who controls them. [`state`] draws the layout of stable memory.
 
 mod access;
+mod batches;
 mod calls;
 mod configuration;
 mod control;
@@ -22,6 +23,7 @@ mod refusal;
 mod roles;
 mod routing;
 pub mod runner;
+mod scan;
 pub mod service;
 mod shard_code;
 mod state;

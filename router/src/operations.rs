@@ -1,72 +1,67 @@
-//! Put, get and delete: from the message to the shard, and from its answer to the reply.
+//! Put, get, delete and scan: from the message to the shard, and from its answer to the reply.
 //!
 //! A write of key and value alone goes to the shard's `put` or `delete`, which shards of every version understand; one
 //! with a precondition, a time to live or an operation goes to `apply`, with its caller, because a shard that doesn't
 //! know a field ignores it. What a shard answers on an ordinary day is handed on as it came.
+//!
+//! No message is held while its call is open: all that is open together has to fit the heap.
 
 use candid::Principal;
 use canopy_types::shard::Answer;
 use canopy_types::wire::{ActionRef, ApplyRef, DeleteRef, GetRef, ItemRef, OperationRef, PutRef, batch, replies};
 use canopy_types::{
-    DeleteArguments, DeleteReply, GetArguments, GetResult, PutArguments, PutReply, Record, Role, codec,
+    DeleteArguments, DeleteReply, GetArguments, GetError, GetResult, PutArguments, PutReply, Record, Role, codec,
 };
 
 use crate::access::{authorise, authorise_key, count};
-use crate::calls::{self, Mode};
-use crate::refusal::Refusal;
+use crate::calls::{self, Deadline, Effect, Reply, Request};
+use crate::refusal::{Failure, from_shard, write_plainly};
 use crate::routing::{check_operation, check_time_to_live, check_value, route};
 use crate::state;
 
-/// A call to a shard: which one, which method, with what.
-struct Request {
-    shard: Principal,
-    method: &'static str,
-    arguments: Vec<u8>,
+/// The shard's method for whatever isn't plain.
+pub const APPLY: &str = "apply";
+
+fn apply(shard: Principal, caller: Principal, operation: Option<OperationRef>, action: ActionRef) -> Request {
+    let items = vec![ItemRef { index: 0, action }];
+    let batch = ApplyRef { caller: caller.as_slice(), operation, reply_bytes_max: None, items };
+    Request { shard, method: APPLY, arguments: batch.write(), effect: effect(operation) }
 }
 
-impl Request {
-    fn apply(shard: Principal, caller: Principal, operation: Option<OperationRef>, action: ActionRef) -> Self {
-        let items = vec![ItemRef { index: 0, action }];
-        let batch = ApplyRef { caller: caller.as_slice(), operation, reply_bytes_max: None, items };
-        Self { shard, method: APPLY, arguments: batch.write() }
-    }
-
-    async fn send(&self) -> Result<Vec<u8>, Refusal> {
-        calls::send(self.shard, self.method, &self.arguments, Mode::Replicated).await
-    }
+/// Tells what sending a write twice does.
+pub fn effect(operation: Option<OperationRef>) -> Effect {
+    if operation.is_some() { Effect::NamedWrite } else { Effect::Write }
 }
-
-const APPLY: &str = "apply";
 
 /// Stores a value under a key, and makes the reply.
 ///
 /// # Errors
 ///
 /// Why that was not done, or may not have been.
-pub async fn put(message: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let request = request_put(message)?;
-    let reply = request.send().await?;
-    let version = if request.method == APPLY {
-        match batch::read_one_put(&reply) {
+pub async fn put(caller: Principal) -> Result<Vec<u8>, Failure> {
+    let request = request_put(caller, &ic_cdk::api::msg_arg_data())?;
+    let (shard, method) = (request.shard, request.method);
+    let reply = calls::send(request, Deadline::of_message()).await?;
+    let version = if method == APPLY {
+        match batch::read_one_put(&reply.bytes) {
             Some(version) => version,
             None => {
-                read_answer(request.shard, &reply, |answer| match answer {
+                read_answer(shard, &reply, |answer| match answer {
                     Answer::Put(result) => Some(result),
                     _ => None,
                 })?
                 .version
             }
         }
-    } else if replies::read_put(&reply).is_some() {
-        return Ok(reply);
+    } else if replies::read_put(&reply.bytes).is_some() {
+        return Ok(reply.bytes);
     } else {
-        calls::read::<PutReply>(request.shard, &reply)?.version
+        calls::read::<PutReply>(shard, &reply)?.version
     };
     Ok(replies::put(version))
 }
 
-fn request_put(message: &[u8]) -> Result<Request, Refusal> {
-    let caller = ic_cdk::api::msg_caller();
+fn request_put(caller: Principal, message: &[u8]) -> Result<Request, Failure> {
     let reach = authorise(Role::Writer, caller)?;
     let decoded;
     let put = match PutRef::read(message) {
@@ -83,9 +78,9 @@ fn request_put(message: &[u8]) -> Result<Request, Refusal> {
     let shard = state::with(|state| route(state.routing.as_ref(), put.key))?;
     count(caller, 1, message.len())?;
     if put.is_plain() {
-        return Ok(Request { shard, method: "put", arguments: put.write() });
+        return Ok(Request { shard, method: "put", arguments: put.write(), effect: Effect::Write });
     }
-    Ok(Request::apply(shard, caller, put.operation, ActionRef::Put(PutRef { operation: None, ..put })))
+    Ok(apply(shard, caller, put.operation, ActionRef::Put(PutRef { operation: None, ..put })))
 }
 
 /// Reads a record, and makes the reply.
@@ -93,18 +88,46 @@ fn request_put(message: &[u8]) -> Result<Request, Refusal> {
 /// # Errors
 ///
 /// Why there is no answer.
-pub async fn get(message: &[u8], method: &str, mode: Mode) -> Result<Vec<u8>, Refusal> {
-    let (shard, arguments) = request_get(message, mode)?;
-    let reply = calls::send(shard, method, &arguments, mode).await?;
-    if replies::is_get(&reply) {
-        return Ok(reply);
+pub async fn get(caller: Principal) -> Result<Vec<u8>, Failure> {
+    let message = ic_cdk::api::msg_arg_data();
+    let request = request_get(caller, &message, "get")?;
+    count(caller, 1, message.len())?;
+    drop(message);
+    let shard = request.shard;
+    let reply = calls::send(request, Deadline::of_message()).await?;
+    if replies::is_get(&reply.bytes) {
+        return Ok(reply.bytes);
     }
     let record: Option<Record> = calls::read(shard, &reply)?;
     Ok(codec::encode(&GetResult::Ok(record)))
 }
 
-fn request_get(message: &[u8], mode: Mode) -> Result<(Principal, Vec<u8>), Refusal> {
-    let caller = ic_cdk::api::msg_caller();
+/// Reads a record from one replica, and replies. It isn't counted: what a query counts is forgotten.
+pub fn get_query() {
+    match request_get(ic_cdk::api::msg_caller(), &ic_cdk::api::msg_arg_data(), "get_query") {
+        Ok(request) => calls::query::forward(request.shard, request.method, &request.arguments, answer_get),
+        Err(failure) => ic_cdk::api::msg_reply(refuse_get(failure)),
+    }
+}
+
+fn answer_get(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Vec<u8> {
+    let found = answer.and_then(|bytes| {
+        if replies::is_get(&bytes) {
+            return Ok(bytes);
+        }
+        let record: Option<Record> = calls::read(shard, &Reply::of_query(bytes))?;
+        Ok(codec::encode(&GetResult::Ok(record)))
+    });
+    found.unwrap_or_else(refuse_get)
+}
+
+/// Writes why a get has no answer.
+pub fn refuse_get(failure: Failure) -> Vec<u8> {
+    write_plainly(&failure, |refusal| GetError::from_refusal(refusal.clone()).is_ok())
+        .unwrap_or_else(|| codec::encode(&GetResult::Err(failure.into())))
+}
+
+fn request_get(caller: Principal, message: &[u8], method: &'static str) -> Result<Request, Failure> {
     let reach = authorise(Role::Reader, caller)?;
     let decoded;
     let get = match GetRef::read(message) {
@@ -116,11 +139,7 @@ fn request_get(message: &[u8], mode: Mode) -> Result<(Principal, Vec<u8>), Refus
     };
     authorise_key(reach, Role::Reader, caller, get.key)?;
     let shard = state::with(|state| route(state.routing.as_ref(), get.key))?;
-    // What a query counts is forgotten.
-    if mode == Mode::Replicated {
-        count(caller, 1, message.len())?;
-    }
-    Ok((shard, get.write()))
+    Ok(Request { shard, method, arguments: get.write(), effect: Effect::Read })
 }
 
 /// Removes a record, and makes the reply.
@@ -128,25 +147,25 @@ fn request_get(message: &[u8], mode: Mode) -> Result<(Principal, Vec<u8>), Refus
 /// # Errors
 ///
 /// Why that was not done, or may not have been.
-pub async fn delete(message: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let request = request_delete(message)?;
-    let reply = request.send().await?;
-    let deleted = if request.method == APPLY {
+pub async fn delete(caller: Principal) -> Result<Vec<u8>, Failure> {
+    let request = request_delete(caller, &ic_cdk::api::msg_arg_data())?;
+    let (shard, method) = (request.shard, request.method);
+    let reply = calls::send(request, Deadline::of_message()).await?;
+    let deleted = if method == APPLY {
         let answer = |answer| match answer {
             Answer::Delete(result) => Some(result),
             _ => None,
         };
-        read_answer(request.shard, &reply, answer)?.deleted
-    } else if replies::read_delete(&reply).is_some() {
-        return Ok(reply);
+        read_answer(shard, &reply, answer)?.deleted
+    } else if replies::read_delete(&reply.bytes).is_some() {
+        return Ok(reply.bytes);
     } else {
-        calls::read::<DeleteReply>(request.shard, &reply)?.deleted
+        calls::read::<DeleteReply>(shard, &reply)?.deleted
     };
     Ok(replies::delete(deleted))
 }
 
-fn request_delete(message: &[u8]) -> Result<Request, Refusal> {
-    let caller = ic_cdk::api::msg_caller();
+fn request_delete(caller: Principal, message: &[u8]) -> Result<Request, Failure> {
     let reach = authorise(Role::Writer, caller)?;
     let decoded;
     let delete = match DeleteRef::read(message) {
@@ -161,25 +180,28 @@ fn request_delete(message: &[u8]) -> Result<Request, Refusal> {
     let shard = state::with(|state| route(state.routing.as_ref(), delete.key))?;
     count(caller, 1, message.len())?;
     if delete.is_plain() {
-        return Ok(Request { shard, method: "delete", arguments: delete.write() });
+        return Ok(Request { shard, method: "delete", arguments: delete.write(), effect: Effect::Write });
     }
     let action = ActionRef::Delete(DeleteRef { operation: None, ..delete });
-    Ok(Request::apply(shard, caller, delete.operation, action))
+    Ok(apply(shard, caller, delete.operation, action))
 }
 
 /// Reads the only answer to a batch of one item.
 fn read_answer<T>(
     shard: Principal,
-    reply: &[u8],
+    reply: &Reply,
     of_kind: impl FnOnce(Answer) -> Option<Result<T, canopy_types::shard::ShardError>>,
-) -> Result<T, Refusal> {
+) -> Result<T, Failure> {
     let answers: Vec<Answer> = calls::read(shard, reply)?;
     let result = <[Answer; 1]>::try_from(answers).ok().and_then(|[answer]| of_kind(answer));
-    match result {
-        Some(result) => result.map_err(|error| Refusal::from_shard(shard, error)),
-        None => {
-            let reason = "the shard answered something else than it was asked".to_string();
-            Err(Refusal::Unknown { shard, reject_code: 0, reason })
-        }
-    }
+    reply.settle(match result {
+        Some(result) => result.map_err(|error| from_shard(shard, error).into()),
+        None => Err(something_else(shard)),
+    })
+}
+
+/// Says that a shard's answer is no answer to what it was asked.
+pub fn something_else(shard: Principal) -> Failure {
+    let reason = "the shard answered something else than it was asked".to_string();
+    Failure::Unknown { shard, reject_code: 0, reason }
 }

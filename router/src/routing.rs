@@ -1,13 +1,12 @@
 //! From a key to the shard that owns it.
 
 use candid::Principal;
+use canopy_types::api::Refusal;
 use canopy_types::limits::{
     KEY_BYTES_MAX, OPERATION_ID_BYTES, TIME_TO_LIVE_MILLISECONDS_MAX, TIME_TO_LIVE_MILLISECONDS_MIN, VALUE_BYTES_MAX,
 };
 use canopy_types::wire::OperationRef;
 use canopy_types::{HashSecret, RoutingTable};
-
-use crate::refusal::Refusal;
 
 #[cfg(test)]
 mod tests;
@@ -27,16 +26,30 @@ pub struct Routing {
 ///
 /// A key of a wrong length, or a router that isn't ready.
 pub fn route(routing: Option<&Routing>, key: &[u8]) -> Result<Principal, Refusal> {
+    check_key(key)?;
+    let routing = routing.ok_or_else(not_ready)?;
+    let route = routing.table.find(routing.secret.hash(key));
+    Ok(route.expect("INVARIANT: a routing table that is in use covers every hash").shard)
+}
+
+/// Says that the router is starting.
+pub fn not_ready() -> Refusal {
+    Refusal::NotReady { retry_after_milliseconds: NOT_READY_RETRY_MILLISECONDS }
+}
+
+/// Checks the length of a key.
+///
+/// # Errors
+///
+/// `KeyEmpty` or `KeyTooLong`.
+pub fn check_key(key: &[u8]) -> Result<(), Refusal> {
     if key.is_empty() {
         return Err(Refusal::KeyEmpty);
     }
     if key.len() > KEY_BYTES_MAX {
-        return Err(Refusal::KeyTooLong { bytes: key.len() as u64 });
+        return Err(Refusal::KeyTooLong { bytes: key.len() as u64, bytes_max: KEY_BYTES_MAX as u64 });
     }
-    let not_ready = Refusal::NotReady { retry_after_milliseconds: NOT_READY_RETRY_MILLISECONDS };
-    let routing = routing.ok_or(not_ready)?;
-    let route = routing.table.find(routing.secret.hash(key));
-    Ok(route.expect("INVARIANT: a routing table that is in use covers every hash").shard)
+    Ok(())
 }
 
 /// Checks the length of a value.
@@ -45,7 +58,8 @@ pub fn route(routing: Option<&Routing>, key: &[u8]) -> Result<Principal, Refusal
 ///
 /// `ValueTooLong`.
 pub fn check_value(value: &[u8]) -> Result<(), Refusal> {
-    if value.len() > VALUE_BYTES_MAX { Err(Refusal::ValueTooLong { bytes: value.len() as u64 }) } else { Ok(()) }
+    let (bytes, bytes_max) = (value.len() as u64, VALUE_BYTES_MAX as u64);
+    if bytes > bytes_max { Err(Refusal::ValueTooLong { bytes, bytes_max }) } else { Ok(()) }
 }
 
 /// Checks the length of an operation's id.
@@ -55,9 +69,10 @@ pub fn check_value(value: &[u8]) -> Result<(), Refusal> {
 /// `OperationIdLength`.
 pub fn check_operation(operation: Option<OperationRef>) -> Result<(), Refusal> {
     match operation {
-        Some(operation) if operation.id.len() != OPERATION_ID_BYTES => {
-            Err(Refusal::OperationIdLength { bytes: operation.id.len() as u64 })
-        }
+        Some(operation) if operation.id.len() != OPERATION_ID_BYTES => Err(Refusal::OperationIdLength {
+            bytes: operation.id.len() as u64,
+            bytes_required: OPERATION_ID_BYTES as u64,
+        }),
         _ => Ok(()),
     }
 }
@@ -68,9 +83,9 @@ pub fn check_operation(operation: Option<OperationRef>) -> Result<(), Refusal> {
 ///
 /// `TimeToLiveOutOfBounds`.
 pub fn check_time_to_live(milliseconds: Option<u64>) -> Result<(), Refusal> {
-    let bounds = TIME_TO_LIVE_MILLISECONDS_MIN..=TIME_TO_LIVE_MILLISECONDS_MAX;
-    match milliseconds.filter(|milliseconds| !bounds.contains(milliseconds)) {
-        Some(milliseconds) => Err(Refusal::TimeToLiveOutOfBounds { milliseconds }),
+    let (milliseconds_min, milliseconds_max) = (TIME_TO_LIVE_MILLISECONDS_MIN, TIME_TO_LIVE_MILLISECONDS_MAX);
+    match milliseconds.filter(|milliseconds| !(milliseconds_min..=milliseconds_max).contains(milliseconds)) {
+        Some(milliseconds) => Err(Refusal::TimeToLiveOutOfBounds { milliseconds, milliseconds_min, milliseconds_max }),
         None => Ok(()),
     }
 }

@@ -1,24 +1,26 @@
 //! The methods of the router: authorise, decode, check, delegate.
 
-use candid::Principal;
+use candid::{CandidType, Principal};
+use canopy_types::api::errors::BatchError;
 use canopy_types::api::{
-    DeleteArguments, DeleteResult, GetArguments, GetResult, InitArguments, PutArguments, PutResult, ReadError,
-    ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult,
+    DeleteArguments, DeleteManyArguments, DeleteManyResult, DeleteResult, GetArguments, GetManyArguments,
+    GetManyResult, GetResult, InitArguments, PutArguments, PutManyArguments, PutManyResult, PutResult, ReadError,
+    ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult, ScanArguments, ScanResult,
 };
 use canopy_types::policy::{PolicyResult, SetPolicyArguments, SetPolicyError, SetPolicyResult};
 use canopy_types::roles::{
     Grant, GrantError, GrantResult, RenewRolesResult, RevokeError, RevokeResult, Role, Roles, RolesResult,
 };
 use canopy_types::status::{RolesStatus, Status, StatusResult};
-use canopy_types::{MalformedArguments, RoutingTableReply, codec};
+use canopy_types::wire::refusals::{self, Plain};
+use canopy_types::{DeleteError, MalformedArguments, PutError, RoutingTableReply, codec};
 use serde_bytes::ByteBuf;
 
 use crate::access;
-use crate::calls::Mode;
 use crate::configuration::Configuration;
-use crate::refusal::{Method, Refusal, write_plainly};
+use crate::refusal::write_plainly;
 use crate::state::{self, LAYOUT_VERSION, State};
-use crate::{operations, runner};
+use crate::{batches, operations, runner, scan};
 
 #[cfg(test)]
 mod tests;
@@ -27,8 +29,13 @@ canopy_types::endpoints! {
     init(InitArguments);
     raw_async_update "canister_update put" put(PutArguments) -> PutResult;
     raw_async_update "canister_update get" get(GetArguments) -> GetResult;
-    raw_async_query "canister_composite_query get_query" get_query(GetArguments) -> GetResult;
+    raw_composite_query "canister_composite_query get_query" get_query(GetArguments) -> GetResult;
     raw_async_update "canister_update delete" delete(DeleteArguments) -> DeleteResult;
+    raw_async_update "canister_update put_many" put_many(PutManyArguments) -> PutManyResult;
+    raw_async_update "canister_update get_many" get_many(GetManyArguments) -> GetManyResult;
+    raw_async_update "canister_update delete_many" delete_many(DeleteManyArguments) -> DeleteManyResult;
+    raw_async_update "canister_update scan" scan(ScanArguments) -> ScanResult;
+    raw_composite_query "canister_composite_query scan_query" scan_query(ScanArguments) -> ScanResult;
     query "canister_query routing_table" routing_table() -> RoutingTableResult;
     query "canister_query status" status() -> StatusResult;
     update "canister_update resolve_alarm" resolve_alarm(ResolveAlarmArguments) -> ResolveAlarmResult;
@@ -88,53 +95,87 @@ extern "C" fn global_timer() {
 /// Stores a value under a key.
 pub async fn put() {
     runner::rearm();
-    let caller = counted_caller();
-    let done = operations::put(&ic_cdk::api::msg_arg_data()).await;
+    let caller = ic_cdk::api::msg_caller();
+    let done = operations::put(caller).await;
     count_reply(caller, &done);
-    ic_cdk::api::msg_reply(done.unwrap_or_else(|refusal| {
-        write_plainly(&refusal, Method::Write).unwrap_or_else(|| codec::encode(&PutResult::Err(refusal.into())))
+    ic_cdk::api::msg_reply(done.unwrap_or_else(|failure| {
+        write_plainly(&failure, |refusal| PutError::from_refusal(refusal.clone()).is_ok())
+            .unwrap_or_else(|| codec::encode(&PutResult::Err(failure.into())))
     }));
 }
 
 /// Reads the newest record.
 pub async fn get() {
     runner::rearm();
-    answer_get("get", Mode::Replicated).await;
+    let caller = ic_cdk::api::msg_caller();
+    let found = operations::get(caller).await;
+    count_reply(caller, &found);
+    ic_cdk::api::msg_reply(found.unwrap_or_else(operations::refuse_get));
 }
 
 /// Reads a record from one replica.
-pub async fn get_query() {
-    answer_get("get_query", Mode::Query).await;
-}
-
-async fn answer_get(method: &str, mode: Mode) {
-    let caller = counted_caller();
-    let found = operations::get(&ic_cdk::api::msg_arg_data(), method, mode).await;
-    count_reply(caller, &found);
-    ic_cdk::api::msg_reply(found.unwrap_or_else(|refusal| {
-        write_plainly(&refusal, Method::Read).unwrap_or_else(|| codec::encode(&GetResult::Err(refusal.into())))
-    }));
+pub fn get_query() {
+    operations::get_query();
 }
 
 /// Removes a record.
 pub async fn delete() {
     runner::rearm();
-    let caller = counted_caller();
-    let done = operations::delete(&ic_cdk::api::msg_arg_data()).await;
+    let caller = ic_cdk::api::msg_caller();
+    let done = operations::delete(caller).await;
     count_reply(caller, &done);
-    ic_cdk::api::msg_reply(done.unwrap_or_else(|refusal| {
-        write_plainly(&refusal, Method::Write).unwrap_or_else(|| codec::encode(&DeleteResult::Err(refusal.into())))
+    ic_cdk::api::msg_reply(done.unwrap_or_else(|failure| {
+        write_plainly(&failure, |refusal| DeleteError::from_refusal(refusal.clone()).is_ok())
+            .unwrap_or_else(|| codec::encode(&DeleteResult::Err(failure.into())))
     }));
 }
 
-/// Tells who calls, if callers are counted.
-fn counted_caller() -> Option<Principal> {
-    access::are_counted().then(ic_cdk::api::msg_caller)
+/// Stores many values.
+pub async fn put_many() {
+    runner::rearm();
+    let caller = ic_cdk::api::msg_caller();
+    answer_batch(caller, batches::put_many().await);
+}
+
+/// Reads many records.
+pub async fn get_many() {
+    runner::rearm();
+    let caller = ic_cdk::api::msg_caller();
+    answer_batch(caller, batches::get_many().await);
+}
+
+/// Removes many records.
+pub async fn delete_many() {
+    runner::rearm();
+    let caller = ic_cdk::api::msg_caller();
+    answer_batch(caller, batches::delete_many().await);
+}
+
+fn answer_batch<E: CandidType + Plain>(caller: Principal, done: Result<Vec<u8>, BatchError<E>>) {
+    count_reply(caller, &done);
+    ic_cdk::api::msg_reply(done.unwrap_or_else(|error| match error.parts() {
+        Some((tag, fields)) => refusals::refuse(tag, &fields),
+        None => codec::encode(&Result::<Vec<()>, _>::Err(error)),
+    }));
+}
+
+/// Answers a page of all records.
+pub async fn scan() {
+    runner::rearm();
+    let caller = ic_cdk::api::msg_caller();
+    let page = scan::scan().await;
+    count_reply(caller, &page);
+    ic_cdk::api::msg_reply(page.unwrap_or_else(scan::refuse));
+}
+
+/// Answers a page of all records from one replica.
+pub fn scan_query() {
+    scan::scan_query();
 }
 
 /// Counts a reply, but not a refusal.
-fn count_reply(caller: Option<Principal>, done: &Result<Vec<u8>, Refusal>) {
-    if let (Some(caller), Ok(reply)) = (caller, done) {
+fn count_reply<E>(caller: Principal, done: &Result<Vec<u8>, E>) {
+    if let Ok(reply) = done {
         access::count_reply(caller, reply.len());
     }
 }

@@ -79,6 +79,8 @@ pub struct State {
     pub open_step: Option<u64>,
     /// Open calls of operations, by shard; never holds a zero.
     open_calls: BTreeMap<Principal, u32>,
+    /// Batches of gets whose answers are waited for.
+    open_read_batches: u32,
 }
 
 thread_local! {
@@ -131,6 +133,30 @@ impl Drop for OpenCall {
                 state.open_calls.remove(&self.shard);
             }
         });
+    }
+}
+
+/// Counts a batch of gets as open until it is dropped.
+pub struct OpenReadBatch;
+
+/// Counts one more batch of gets.
+///
+/// # Errors
+///
+/// The number of open ones, when it has reached `open_max`.
+pub fn open_read_batch(open_max: u32) -> Result<OpenReadBatch, u32> {
+    with(|state| {
+        if state.open_read_batches >= open_max {
+            return Err(state.open_read_batches);
+        }
+        state.open_read_batches += 1;
+        Ok(OpenReadBatch)
+    })
+}
+
+impl Drop for OpenReadBatch {
+    fn drop(&mut self) {
+        with(|state| state.open_read_batches = state.open_read_batches.saturating_sub(1));
     }
 }
 
@@ -205,6 +231,7 @@ impl State {
             wake_at: None,
             open_step: None,
             open_calls: BTreeMap::new(),
+            open_read_batches: 0,
         };
         state.refresh_routing();
         state.refresh_roles();

@@ -198,7 +198,7 @@ impl State {
 pub fn required_role(method: &str) -> Option<Role> {
     match method {
         // A batch of gets takes no more; what it writes is looked at when it is read.
-        "get" | "get_query" | "apply" => Some(Role::Reader),
+        "get" | "get_query" | "scan" | "apply" => Some(Role::Reader),
         "put" | "delete" => Some(Role::Writer),
         "info" => Some(Role::Administrator),
         _ => None,

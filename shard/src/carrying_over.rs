@@ -85,6 +85,31 @@ impl CarryingOver {
         }
     }
 
+    /// Carries over the records from a hash on, about `records_max` of them, and tells up to which hash they are all in
+    /// the store. Equal hashes are never torn apart.
+    ///
+    /// # Errors
+    ///
+    /// That the store is short of space.
+    pub fn fetch_from(
+        &self,
+        store: &mut Store<Region>,
+        tags: &TagSecret,
+        hash: u64,
+        records_max: usize,
+    ) -> Result<u64, WriteError> {
+        let from = place_of(hash, &[]).max(self.place.clone());
+        let mut last = None;
+        for (count, record) in self.old.after(&from).enumerate() {
+            if count >= records_max && last.is_some_and(|last| last < record.hash) {
+                return Ok(record.hash - 1);
+            }
+            last = Some(record.hash);
+            import(store, tags, &record)?;
+        }
+        Ok(u64::MAX)
+    }
+
     /// Counts the records that are not carried over in order; some of them may be in the store already.
     pub fn remaining(&self) -> u64 {
         self.old.records().saturating_sub(self.carried)

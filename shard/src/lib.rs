@@ -1,6 +1,6 @@
 //! The shard canister: the records of one hash range.
 //!
-//! Start at [`service`], the methods. [`operations`] are what they do, [`access`] decides who may call and what a shard
+//! Start at [`service`], the methods. [`operations`] and [`scan`] are what they do, [`access`] decides who may call and what a shard
 //! answers for, by the [`roles`] that its router tells it, [`store`] keeps the records, [`growth`] notes when stable memory is wanted, and [`state`] draws the layout
 //! of stable memory and does what is due when the timer comes. [`carrying_over`] brings the records of [`layout_1`], the
 //! memory of version 0.1.0, into the store.
@@ -15,6 +15,7 @@ mod message;
 mod operations;
 mod region;
 mod roles;
+mod scan;
 pub mod service;
 mod state;
 pub mod store;

@@ -6,7 +6,8 @@ use canopy_types::codec;
 use canopy_types::roles::{Role, RolesWord};
 use canopy_types::shard::{
     ApplyArguments, RolesHeld, ShardApplyResult, ShardDeleteResult, ShardError, ShardGetResult, ShardInfo,
-    ShardInfoResult, ShardInitArguments, ShardPutResult, ShardSetRolesResult,
+    ShardInfoResult, ShardInitArguments, ShardPutResult, ShardScanArguments, ShardScanError, ShardScanResult,
+    ShardSetRolesResult,
 };
 use canopy_types::wire::{ApplyRef, DeleteRef, GetRef, PutRef, refusals, replies};
 
@@ -25,6 +26,7 @@ canopy_types::endpoints! {
     raw_query "canister_query get_query" get_query(GetArguments) -> ShardGetResult;
     raw_update "canister_update delete" delete(DeleteArguments) -> ShardDeleteResult;
     raw_update "canister_update apply" apply(ApplyArguments) -> ShardApplyResult;
+    raw_query "canister_query scan" scan(ShardScanArguments) -> ShardScanResult;
     query "canister_query info" info() -> ShardInfoResult;
     update "canister_update set_roles" set_roles(RolesWord) -> ShardSetRolesResult;
 }
@@ -181,6 +183,31 @@ pub fn apply() {
             state.apply(&batch)
         });
         result.unwrap_or_else(refuse)
+    });
+}
+
+/// Answers a page of the records.
+pub fn scan() {
+    serve(Kind::Query, |state, caller, message| {
+        let permit = match state.authorise(caller, Role::Reader, is_controller) {
+            Ok(permit) => permit,
+            Err(error) => return refuse(error),
+        };
+        let page = match codec::decode::<ShardScanArguments>(message) {
+            Err(malformed) => Err(ShardScanError::MalformedArguments { reason: malformed.reason }),
+            Ok(arguments) => {
+                // Who may read some keys only has to ask for those.
+                let keys = arguments.prefix.as_ref().map_or(&[][..], |prefix| prefix);
+                if let Err(error) = state.admit(permit, caller, Role::Reader, keys, message.len()) {
+                    return refuse(error);
+                }
+                state.scan(&arguments)
+            }
+        };
+        page.unwrap_or_else(|error| match error.parts() {
+            Some((tag, fields)) => refusals::refuse(tag, &fields),
+            None => codec::encode(&ShardScanResult::Err(error)),
+        })
     });
 }
 

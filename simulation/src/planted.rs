@@ -52,8 +52,8 @@ pub const ALL: &[Planted] = &[
         checker: Checker::Linearizability,
         edits: &[Edit {
             file: "router/src/calls.rs",
-            find: "reject.raw_reject_code() == 2 && !",
-            replace: "matches!(reject.raw_reject_code(), 2 | 6) && !",
+            find: "if is_unknown { request.effect != Effect::Write }",
+            replace: "if is_unknown { true }",
         }],
     },
     Planted {
@@ -77,27 +77,33 @@ pub const ALL: &[Planted] = &[
         edits: &[
             Edit {
                 file: "router/src/operations.rs",
-                find: "    let reply = calls::send(shard, method, &arguments, mode).await?;
-    if replies::is_get(&reply) {",
-                replace: "    if mode == Mode::Replicated && let Some(hit) = CACHE.with_borrow(|cache| cache.get(&arguments).cloned()) {
+                find: "    let shard = request.shard;
+    let reply = calls::send(request, Deadline::of_message()).await?;
+    if replies::is_get(&reply.bytes) {",
+                replace: "    let (shard, arguments) = (request.shard, request.arguments.clone());
+    if let Some(hit) = CACHE.with_borrow(|cache| cache.get(&arguments).cloned()) {
         return Ok(hit);
     }
-    let reply = calls::send(shard, method, &arguments, mode).await?;
-    if replies::is_get(&reply) {
-        if mode == Mode::Replicated {
-            CACHE.with_borrow_mut(|cache| cache.insert(arguments.clone(), reply.clone()));
-        }",
+    let reply = calls::send(request, Deadline::of_message()).await?;
+    if replies::is_get(&reply.bytes) {
+        CACHE.with_borrow_mut(|cache| cache.insert(arguments, reply.bytes.clone()));",
             },
             Edit {
                 file: "router/src/operations.rs",
-                find: "        calls::send(self.shard,",
-                replace: "        CACHE.with_borrow_mut(|cache| cache.clear());
-        calls::send(self.shard,",
+                find: "    check_value(put.value)?;",
+                replace: "    CACHE.with_borrow_mut(|cache| cache.clear());
+    check_value(put.value)?;",
             },
             Edit {
                 file: "router/src/operations.rs",
-                find: "const APPLY: &str = \"apply\";",
-                replace: "const APPLY: &str = \"apply\";
+                find: "    authorise_key(reach, Role::Writer, caller, delete.key)?;",
+                replace: "    CACHE.with_borrow_mut(|cache| cache.clear());
+    authorise_key(reach, Role::Writer, caller, delete.key)?;",
+            },
+            Edit {
+                file: "router/src/operations.rs",
+                find: "pub const APPLY: &str = \"apply\";",
+                replace: "pub const APPLY: &str = \"apply\";
 thread_local! {
     static CACHE: std::cell::RefCell<std::collections::BTreeMap<Vec<u8>, Vec<u8>>> = const {
         std::cell::RefCell::new(std::collections::BTreeMap::new())
@@ -142,8 +148,8 @@ thread_local! {
         checker: Checker::Cycles,
         edits: &[Edit {
             file: "router/src/calls.rs",
-            find: "Call::bounded_wait(shard, method).with_raw_args(arguments)",
-            replace: "Call::bounded_wait(shard, method).with_raw_args(arguments).with_cycles(if mode == Mode::Replicated { 1_000_000_000 } else { 0 })",
+            find: "Call::bounded_wait(request.shard, request.method)",
+            replace: "Call::bounded_wait(request.shard, request.method).with_cycles(1_000_000_000)",
         }],
     },
     Planted {

@@ -80,8 +80,8 @@ macro_rules! endpoint_body {
     (raw_async_update $name:ident($($argument:ty)?) -> $reply:ty) => {
         ::ic_cdk::futures::internals::in_executor_context(|| ::ic_cdk::futures::spawn($name()))
     };
-    (raw_async_query $name:ident($($argument:ty)?) -> $reply:ty) => {
-        ::ic_cdk::futures::internals::in_query_executor_context(|| ::ic_cdk::futures::spawn($name()))
+    (raw_composite_query $name:ident($($argument:ty)?) -> $reply:ty) => {
+        $name()
     };
     (async_update $name:ident($($argument:ty)?) -> $reply:ty) => {
         ::ic_cdk::futures::internals::in_executor_context(|| {
@@ -120,7 +120,7 @@ macro_rules! endpoint_modes {
     (raw_query) => {
         vec![::candid::types::FuncMode::Query]
     };
-    (raw_async_query) => {
+    (raw_composite_query) => {
         vec![::candid::types::FuncMode::CompositeQuery]
     };
     (query) => {

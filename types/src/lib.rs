@@ -2,7 +2,7 @@
 //!
 //! Start at [`api`]: the arguments, replies and errors of the router's methods. [`shard`] holds those of a shard,
 //! [`roles`] who may do what, [`rate`] how often, [`policy`] what administrators may set, and [`status`] what a router reports about itself. [`limits`] are the promised bounds,
-//! [`range`] and [`hash`] cut the hash space, [`codec`] turns all of it into Candid and back, [`wire`] does that for the
+//! [`range`] and [`hash`] cut the hash space, [`cursor`] marks places in it, [`codec`] turns all of it into Candid and back, [`wire`] does that for the
 //! hot methods in a fiftieth of the instructions, and [`endpoints`] ties both canisters' methods to functions.
 //!
 //! Arguments are records, so that optional fields can be added; results are `variant { Ok; Err }`, where every error
@@ -12,6 +12,7 @@
 
 pub mod api;
 pub mod codec;
+pub mod cursor;
 pub mod endpoints;
 pub mod hash;
 pub mod limits;
@@ -25,8 +26,10 @@ pub mod status;
 pub mod wire;
 
 pub use api::{
-    BusyReason, DeleteArguments, DeleteError, DeleteReply, DeleteResult, GetArguments, GetError, GetResult,
-    InitArguments, Operation, Precondition, PutArguments, PutError, PutReply, PutResult, Record,
+    BatchError, BusyReason, DeleteArguments, DeleteError, DeleteItem, DeleteManyArguments, DeleteManyResult,
+    DeleteReply, DeleteResult, GetArguments, GetError, GetManyArguments, GetManyResult, GetResult, InitArguments,
+    Operation, Precondition, PutArguments, PutError, PutItem, PutManyArguments, PutManyResult, PutReply, PutResult,
+    Record, ScanArguments, ScanError, ScanPage, ScanResult, ScannedRecord,
 };
 pub use codec::MalformedArguments;
 pub use hash::{HashSecret, KeyHash, TagSecret};

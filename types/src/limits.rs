@@ -23,13 +23,22 @@ pub const OPERATION_KEPT_SECONDS: u64 = 15 * 60;
 /// How far ahead of a shard's clock an operation may be issued, in seconds.
 pub const OPERATION_AHEAD_SECONDS: u64 = 60;
 
-/// Shortest time to live, in milliseconds.
-pub const TIME_TO_LIVE_MILLISECONDS_MIN: u64 = 1;
+/// Shortest time to live, in milliseconds: 1 s. An answer may take as long, so less would say nothing.
+pub const TIME_TO_LIVE_MILLISECONDS_MIN: u64 = 1_000;
 
 /// Longest time to live, in milliseconds: 100 years of 365 days. Longer is for ever, which null says.
 pub const TIME_TO_LIVE_MILLISECONDS_MAX: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
 
-/// Most items of one batch.
+/// Most items of a batch that a client sends to the router.
+pub const REQUEST_ITEMS_MAX: usize = 10_000;
+
+/// Records on a page of a scan, unless it is asked for others.
+pub const SCAN_RECORDS_DEFAULT: u32 = 1_000;
+
+/// Most records on a page of a scan.
+pub const SCAN_RECORDS_MAX: u32 = 4_096;
+
+/// Most items of one batch that a shard takes in one message.
 ///
 /// An item dirties up to 4 pages of 4 KiB, and a canister that dirties more than 75 MiB in a round is made to wait.
 pub const BATCH_ITEMS_MAX: usize = 4096;

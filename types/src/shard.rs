@@ -4,7 +4,11 @@ use candid::{CandidType, Nat, Principal};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::api::{DeleteReply, GetArguments, Operation, Precondition, PutReply, Record};
+pub use crate::api::{DeleteItem, PutItem};
+
+use crate::api::errors::errors;
+use crate::api::{DeleteReply, GetArguments, Operation, PutReply, Record, ScanPage};
+use crate::hash::KeyHash;
 use crate::range::HashRange;
 use crate::roles::{RolesWord, RolesWordReply};
 use crate::routing::{Epoch, ShardIndex, Version};
@@ -42,111 +46,44 @@ pub struct WrongShard {
     pub owner: Option<Principal>,
 }
 
-/// Why a shard did not do what it was asked. None of these changed a record.
-#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-pub enum ShardError {
-    /// The arguments are not what the method takes.
-    MalformedArguments {
-        /// What the decoder found.
-        reason: String,
-    },
-    /// The caller may not do that, or not with this key.
-    Unauthorised {
-        /// Who called.
-        caller: Principal,
-    },
-    /// A key has at least one byte.
-    KeyEmpty,
-    /// The key is too long.
-    KeyTooLong {
-        /// Its length.
-        bytes: u64,
-        /// The longest that is accepted.
-        bytes_max: u64,
-    },
-    /// The value is too long.
-    ValueTooLong {
-        /// Its length.
-        bytes: u64,
-        /// The longest that is accepted.
-        bytes_max: u64,
-    },
-    /// The key's hash belongs to another shard.
-    WrongShard(WrongShard),
-    /// The precondition does not hold.
-    PreconditionFailed {
-        /// Version of the record that is there; null when there is none.
-        found: Option<Version>,
-    },
-    /// An operation's id has 16 bytes.
-    OperationIdLength {
-        /// Its length.
-        bytes: u64,
-        /// The length that is accepted.
-        bytes_required: u64,
-    },
-    /// Not done now; whether the operation was done before can't be told any more.
-    OperationTooOld {
-        /// Operations issued at this time or before are refused, in nanoseconds since 1970.
-        oldest_nanoseconds: u64,
-    },
-    /// The client's clock is ahead of the shard's.
-    OperationFromTheFuture {
-        /// Operations issued after this time are refused, in nanoseconds since 1970.
-        newest_nanoseconds: u64,
-    },
-    /// The caller has sent an operation of the same id with other arguments.
-    OperationIdReused,
-    /// The key was written so often in the last 15 minutes that no more outcomes of operations can be kept. Try again.
-    TooManyOperations {
-        /// How many are kept per key.
-        operations_max: u64,
-    },
-    /// The time to live is out of bounds.
-    TimeToLiveOutOfBounds {
-        /// What was asked for.
-        milliseconds: u64,
-        /// The shortest that is accepted.
-        milliseconds_min: u64,
-        /// The longest that is accepted.
-        milliseconds_max: u64,
-    },
-    /// As many other keys as may be have the very hashes of this one.
-    KeyCollides {
-        /// How many keys may have equal hashes.
-        keys_max: u64,
-    },
-    /// The record doesn't fit what is left of the reply: ask for it again, alone.
-    AskAgain {
-        /// Length of its value.
-        bytes: u64,
-    },
-    /// The batch is too long. None of it was done.
-    TooManyItems {
-        /// Its items.
-        items: u64,
-        /// The most that are accepted.
-        items_max: u64,
-    },
-    /// Memory is being added. Try again.
-    Growing {
-        /// When trying again makes sense.
-        retry_after_milliseconds: u64,
-    },
-    /// Memory could not be added: the canister or the subnet is full, or cycles are short. Deletes still work.
-    OutOfSpace,
-    /// The shard's router has been silent for 10 minutes or more, so nobody but the router is known to have a role. Ask
-    /// the router.
-    RolesUnknown,
-    /// The caller has used up its share of the minute. Try again.
-    RateLimited {
-        /// When trying again makes sense.
-        retry_after_milliseconds: u64,
-        /// How many operations each caller may ask for per minute; null: as many as it likes.
-        operations_per_minute_max: Option<u64>,
-        /// How many bytes of arguments and replies each caller may use per minute; null: as many as it likes.
-        bytes_per_minute_max: Option<u64>,
-    },
+errors! {
+    /// Why a shard did not do what it was asked. None of these changed a record.
+    pub enum ShardError {
+        MalformedArguments, Unauthorised, KeyEmpty, KeyTooLong, ValueTooLong, PreconditionFailed, OperationIdLength,
+        OperationTooOld, OperationFromTheFuture, OperationIdReused, TimeToLiveOutOfBounds, KeyCollides, AskAgain,
+        TooManyItems,
+    }
+    own {
+        /// The key was written so often in the last 15 minutes that no more outcomes of operations can be kept. Try
+        /// again.
+        TooManyOperations {
+            /// How many are kept per key.
+            operations_max: u64,
+        },
+        /// Memory is being added. Try again.
+        Growing {
+            /// When trying again makes sense.
+            retry_after_milliseconds: u64,
+        },
+        /// Memory could not be added: the canister or the subnet is full, or cycles are short. Deletes still work.
+        OutOfSpace,
+        /// The shard's router has been silent for 10 minutes or more, so nobody but the router is known to have a role.
+        /// Ask the router.
+        RolesUnknown,
+        /// The caller has used up its share of the minute. Try again.
+        RateLimited {
+            /// When trying again makes sense.
+            retry_after_milliseconds: u64,
+            /// How many operations each caller may ask for per minute; null: as many as it likes.
+            operations_per_minute_max: Option<u64>,
+            /// How many bytes of arguments and replies each caller may use per minute; null: as many as it likes.
+            bytes_per_minute_max: Option<u64>,
+        },
+    }
+    tuples {
+        /// The key's hash belongs to another shard.
+        WrongShard(WrongShard),
+    }
 }
 
 /// What a shard's `put` answers.
@@ -155,28 +92,6 @@ pub type ShardPutResult = Result<PutReply, ShardError>;
 pub type ShardGetResult = Result<Option<Record>, ShardError>;
 /// What a shard's `delete` answers.
 pub type ShardDeleteResult = Result<DeleteReply, ShardError>;
-
-/// One record to write in a batch; the fields are those of a put.
-#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-pub struct PutItem {
-    /// 1 to 1,024 bytes.
-    pub key: ByteBuf,
-    /// Up to 1 MiB.
-    pub value: ByteBuf,
-    /// What must hold of the record that is there.
-    pub precondition: Option<Precondition>,
-    /// After how many milliseconds the record ends.
-    pub time_to_live_milliseconds: Option<u64>,
-}
-
-/// One record to remove in a batch; the fields are those of a delete.
-#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-pub struct DeleteItem {
-    /// 1 to 1,024 bytes.
-    pub key: ByteBuf,
-    /// What must hold of the record that is there.
-    pub precondition: Option<Precondition>,
-}
 
 /// What to do in one item of a batch.
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -225,6 +140,72 @@ pub enum Answer {
 
 /// What `apply` answers: one answer per item, in their order.
 pub type ShardApplyResult = Result<Vec<Answer>, ShardError>;
+
+/// Which page of a scan to answer.
+///
+/// The page begins behind the cursor; without one, at the first hash of `range`. The shard must own that hash.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardScanArguments {
+    /// As the router's.
+    pub cursor: Option<ByteBuf>,
+    /// As the router's.
+    pub records_max: Option<u32>,
+    /// As the router's.
+    pub bytes_max: Option<u64>,
+    /// As the router's.
+    pub include_value: Option<bool>,
+    /// As the router's.
+    pub range: Option<HashRange>,
+    /// As the router's.
+    pub prefix: Option<ByteBuf>,
+}
+
+errors! {
+    /// Why a shard did not answer a page of a scan.
+    pub enum ShardScanError {
+        MalformedArguments, Unauthorised,
+    }
+    own {
+        /// The cursor is none that a shard with this router's secrets made.
+        InvalidCursor {
+            /// What is wrong with it.
+            reason: String,
+        },
+        /// A range has at least one hash.
+        RangeEmpty {
+            /// Its first hash.
+            first: KeyHash,
+            /// Its last hash, which lies before the first.
+            last: KeyHash,
+        },
+        /// A page has at least one record and one byte.
+        PageEmpty,
+        /// Memory is being added. Try again.
+        Growing {
+            /// When trying again makes sense.
+            retry_after_milliseconds: u64,
+        },
+        /// The shard's router has been silent for 10 minutes or more, so nobody but the router is known to have a role.
+        /// Ask the router.
+        RolesUnknown,
+        /// The caller has used up its share of the minute. Try again.
+        RateLimited {
+            /// When trying again makes sense.
+            retry_after_milliseconds: u64,
+            /// How many operations each caller may ask for per minute; null: as many as it likes.
+            operations_per_minute_max: Option<u64>,
+            /// How many bytes of arguments and replies each caller may use per minute; null: as many as it likes.
+            bytes_per_minute_max: Option<u64>,
+        },
+    }
+    tuples {
+        /// The page begins at a hash that belongs to another shard.
+        WrongShard(WrongShard),
+    }
+}
+
+/// What a shard's `scan` answers. Where the shard's range ends, the cursor leads to the shard behind it.
+pub type ShardScanResult = Result<ScanPage, ShardScanError>;
 
 /// What a shard says about itself.
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]

@@ -3,40 +3,62 @@ use ic_cdk::call::{CallPerformFailed, CallRejected, InsufficientLiquidCycleBalan
 
 const SHARD: Principal = Principal::management_canister();
 
-fn rejected(code: u32, message: &str) -> Refusal {
+fn rejected(code: u32, message: &str) -> Failure {
     classify(SHARD, &CallRejected::with_rejection(code, message.to_string()).into())
+}
+
+#[test]
+fn once_an_attempt_may_be_alive_only_its_outcome_settles_it() {
+    let unknown = rejected(6, "lost");
+    let reply = Reply { bytes: vec![], unknown: Some(unknown.clone()) };
+    assert_eq!(reply.settle(Ok(7)), Ok(7));
+    let failed = Failure::NotDone(Refusal::PreconditionFailed { found: None });
+    assert_eq!(reply.settle::<()>(Err(failed.clone())), Err(failed), "a precondition's failure has a receipt");
+    for refusal in [
+        calls_open(1, 1),
+        Refusal::OperationTooOld { oldest_nanoseconds: 1 },
+        Refusal::OutOfSpace { shard: SHARD },
+        Refusal::ShardUnavailable { shard: SHARD, reject_code: 5, message: String::new() },
+    ] {
+        assert_eq!(reply.settle::<()>(Err(refusal.clone().into())), Err(unknown.clone()));
+        let first = Reply { bytes: vec![], unknown: None };
+        assert_eq!(first.settle::<()>(Err(refusal.clone().into())), Err(refusal.into()));
+    }
 }
 
 #[test]
 fn stopped_deleted_and_trapped_shards_have_done_nothing() {
     for (code, message) in [(1, "fatal"), (3, "Canister x not found"), (5, "IC0508: Canister x is stopped")] {
         let unavailable = Refusal::ShardUnavailable { shard: SHARD, reject_code: code, message: message.to_string() };
-        assert_eq!(rejected(code, message), unavailable);
+        assert_eq!(rejected(code, message), Failure::NotDone(unavailable));
     }
 }
 
 #[test]
 fn full_queue_is_busy_but_a_shard_without_cycles_is_unavailable() {
-    assert!(matches!(rejected(2, "Canister x input queue is full"), Refusal::Busy { .. }));
+    assert!(matches!(rejected(2, "Canister x input queue is full"), Failure::NotDone(Refusal::Busy { .. })));
     for message in ["IC0207: Canister x is out of cycles", "x is unable to process query calls because it's frozen."] {
-        assert!(matches!(rejected(2, message), Refusal::ShardUnavailable { reject_code: 2, .. }));
+        assert!(matches!(rejected(2, message), Failure::NotDone(Refusal::ShardUnavailable { reject_code: 2, .. })));
     }
 }
 
 #[test]
 fn lost_answers_uninstallation_and_codes_to_come_are_unknown() {
     for code in [4, 6, 7, 99] {
-        assert!(matches!(rejected(code, "?"), Refusal::Unknown { reject_code, .. } if reject_code == code));
+        assert!(matches!(rejected(code, "?"), Failure::Unknown { reject_code, .. } if reject_code == code));
     }
 }
 
 #[test]
 fn calls_that_were_not_sent_are_busy() {
     let short = InsufficientLiquidCycleBalance { available: 1, required: 2 };
-    assert!(matches!(classify(SHARD, &short.into()), Refusal::Busy { reason: BusyReason::RouterCycles { .. }, .. }));
+    assert!(matches!(
+        classify(SHARD, &short.into()),
+        Failure::NotDone(Refusal::Busy { reason: BusyReason::RouterCycles { .. }, .. })
+    ));
     assert!(matches!(
         classify(SHARD, &CallPerformFailed.into()),
-        Refusal::Busy { reason: BusyReason::Platform { .. }, .. }
+        Failure::NotDone(Refusal::Busy { reason: BusyReason::Platform { .. }, .. })
     ));
 }
 

@@ -26,7 +26,10 @@ fn keys_spread_over_the_shards() {
 #[test]
 fn lengths_are_checked_before_readiness() {
     assert_eq!(route(None, b""), Err(Refusal::KeyEmpty));
-    assert_eq!(route(None, &[0; KEY_BYTES_MAX + 1]), Err(Refusal::KeyTooLong { bytes: 1025 }));
+    assert_eq!(route(None, &[0; KEY_BYTES_MAX + 1]), Err(Refusal::KeyTooLong { bytes: 1025, bytes_max: 1024 }));
     assert!(matches!(route(None, b"k"), Err(Refusal::NotReady { .. })));
-    assert_eq!(check_value(&vec![0; VALUE_BYTES_MAX + 1]), Err(Refusal::ValueTooLong { bytes: 1_048_577 }));
+    assert_eq!(
+        check_value(&vec![0; VALUE_BYTES_MAX + 1]),
+        Err(Refusal::ValueTooLong { bytes: 1_048_577, bytes_max: 1_048_576 })
+    );
 }

@@ -134,3 +134,33 @@ fn upgrade_between_two_steps_goes_on_where_it_was() {
     run(&mut state);
     assert_eq!(state.store.statistics().records, u64::from(RECORDS));
 }
+
+#[test]
+fn scan_finds_what_is_carried_over_and_what_is_not_each_once() {
+    const RECORDS: u32 = 3_000;
+    let mut state = State::open(memory_of_layout_1(RECORDS));
+    state.store.observe_clock(NOW);
+    state.store.maintain();
+    delete(&mut state, 7);
+    put(&mut state, 8, b"new");
+    let mut arguments = canopy_types::shard::ShardScanArguments { records_max: Some(700), ..Default::default() };
+    let mut found = std::collections::BTreeMap::new();
+    for turn in 0..100 {
+        let page = decode::<canopy_types::shard::ShardScanResult>(&state.scan(&arguments).unwrap()).unwrap().unwrap();
+        for record in page.records {
+            assert!(found.insert(record.key.to_vec(), record.value.to_vec()).is_none(), "{:?} twice", record.key);
+        }
+        arguments.cursor = page.cursor;
+        if arguments.cursor.is_none() {
+            break;
+        }
+        // The carrying over goes on between some pages.
+        if turn == 2 {
+            state.run(NOW);
+        }
+    }
+    assert_eq!(found.len(), RECORDS as usize - 1);
+    assert!(!found.contains_key(&key(7)));
+    assert_eq!(found[&key(8)], b"new");
+    assert_eq!(found[&key(9)], 9u32.to_be_bytes());
+}

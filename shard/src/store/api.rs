@@ -183,6 +183,21 @@ pub struct Walk {
     pub tombstones: bool,
     /// Visit records of this space only.
     pub space: Option<u8>,
+    /// Visit records whose keys begin with these bytes only.
+    pub prefix: Vec<u8>,
+    /// Read these values; others are handed to the visitor empty, and count nothing.
+    pub values: Values,
+    /// Visit at most so many records and receipts; 0 means 1.
+    pub items_max: u64,
+}
+
+/// Which values a walk reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    All,
+    /// Those of records that a budget of bytes has room for, if they come first.
+    Fitting,
+    None,
 }
 
 /// What a walk visits.

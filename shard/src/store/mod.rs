@@ -41,7 +41,7 @@ mod tests;
 
 pub use api::{
     Answer, Budget, Cursor, Delete, Found, Growth, Import, Imported, Item, KeyRef, Kind, OpenError, Operation, Options,
-    Outcome, Precondition, Progress, Put, Receipt, Statistics, Swept, Violation, Walk, WalkEnd, WriteError,
+    Outcome, Precondition, Progress, Put, Receipt, Statistics, Swept, Values, Violation, Walk, WalkEnd, WriteError,
 };
 pub use layout::{KEY_BYTES_MAX, METADATA_BYTES_MAX, RECEIPTS_PER_KEY_MAX, VALUE_BYTES_MAX};
 pub use read::ValuePlace;

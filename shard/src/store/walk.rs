@@ -2,7 +2,7 @@
 
 use ic_stable_structures::Memory;
 
-use super::api::{Budget, Cursor, Item, KeyRef, Kind, Walk, WalkEnd};
+use super::api::{Budget, Cursor, Item, KeyRef, Kind, Values, Walk, WalkEnd};
 use super::layout::RECORD_HEADER_BYTES;
 use super::receipts::StoredReceipt;
 use super::record::{Pointer, RecordHeader};
@@ -145,16 +145,23 @@ impl<M: Memory> Store<M> {
         visit: &mut dyn FnMut(Item),
     ) -> bool {
         let hidden = !step.walk.tombstones && (header.kind == Kind::Tombstone || header.is_absent(self.now()));
-        if hidden || step.walk.space.is_some_and(|space| space != header.space) {
+        let elsewhere = step.walk.space.is_some_and(|space| space != header.space);
+        if hidden || elsewhere || !key.1.starts_with(&step.walk.prefix) {
             return true;
         }
-        if step.visited > 0 && !step.has_bytes(header.payload_bytes()) {
+        let with_value = match step.walk.values {
+            Values::All => true,
+            Values::Fitting => header.payload_bytes() <= step.budget.bytes,
+            Values::None => false,
+        };
+        let bytes = if with_value { header.payload_bytes() } else { key.1.len() as u64 };
+        if step.visited > 0 && !step.has_bytes(bytes) {
             return false;
         }
-        step.take_bytes(header.payload_bytes());
+        step.take_bytes(bytes);
         step.value.clear();
         let at = slot.address() + (RECORD_HEADER_BYTES + key.1.len()) as u64;
-        if header.value_bytes > 0 {
+        if with_value && header.value_bytes > 0 {
             self.pages.memory.read_append(at, header.value_bytes as usize, &mut step.value);
         }
         visit(Item::Record {
@@ -168,8 +175,9 @@ impl<M: Memory> Store<M> {
 }
 
 impl Step<'_> {
+    /// Tells whether one more item of so many bytes may be visited.
     fn has_bytes(&self, bytes: u64) -> bool {
-        self.bytes + bytes <= self.budget.bytes
+        self.visited < self.walk.items_max.max(1) && self.bytes + bytes <= self.budget.bytes
     }
 
     fn take_bytes(&mut self, bytes: u64) {

@@ -11,11 +11,13 @@
 //! with all fields has the table that crate `candid` writes for this crate's types.
 //!
 //! Start at [`arguments`] and [`replies`], which hold what is read and written for single operations; [`batch`] is the
-//! same for `apply`, and [`refusals`] writes errors. [`table`] builds the tables at compile time, [`bytes`] reads and writes the values.
+//! same for `apply`, [`many`] for the router's batches, [`pages`] for scans, and [`refusals`] writes errors. [`table`] builds the tables at compile time, [`bytes`] reads and writes the values.
 
 pub mod arguments;
 pub mod batch;
 pub mod bytes;
+pub mod many;
+pub mod pages;
 pub mod refusals;
 pub mod replies;
 pub mod table;
@@ -26,3 +28,4 @@ mod tests;
 pub use arguments::{DeleteRef, GetRef, OperationRef, PutRef};
 pub use batch::{ActionRef, ApplyRef, ItemRef, ReplyWriter};
 pub use bytes::equal_bytes;
+pub use many::{DeleteManyRef, GetManyRef, PutManyRef};

@@ -3,8 +3,12 @@
 //! The general encoder writes the types of all errors for any of them, which costs half a million instructions; and a
 //! client that doesn't know the newest errors could read none.
 
+use candid::Principal;
+
 use super::bytes::{write_blob, write_length, write_optional_nat64};
 use super::table::{Type, field_hash};
+use crate::hash::KeyHash;
+use crate::routing::Version;
 use crate::shard::ShardError;
 
 /// A field of an error.
@@ -90,65 +94,55 @@ pub fn refuse(tag: &str, fields: &[(&str, Field)]) -> Vec<u8> {
 
 /// Writes that a shard refuses; `None` for the one refusal that takes the general encoder, `WrongShard`.
 pub fn shard_error(error: &ShardError) -> Option<Vec<u8>> {
-    use Field::{Number, OptionalNumber};
-    let number = |tag, name, number: &u64| refuse(tag, &[(name, Number(*number))]);
-    let both = |tag, one: (&'static str, &u64), other: (&'static str, &u64)| {
-        refuse(tag, &[(one.0, Number(*one.1)), (other.0, Number(*other.1))])
-    };
-    Some(match error {
-        ShardError::WrongShard(_) => return None,
-        ShardError::MalformedArguments { reason } => refuse("MalformedArguments", &[("reason", Field::Text(reason))]),
-        ShardError::Unauthorised { caller } => {
-            refuse("Unauthorised", &[("caller", Field::Principal(caller.as_slice()))])
-        }
-        ShardError::KeyEmpty => refuse("KeyEmpty", &[]),
-        ShardError::KeyTooLong { bytes, bytes_max } => both("KeyTooLong", ("bytes", bytes), ("bytes_max", bytes_max)),
-        ShardError::ValueTooLong { bytes, bytes_max } => {
-            both("ValueTooLong", ("bytes", bytes), ("bytes_max", bytes_max))
-        }
-        ShardError::PreconditionFailed { found } => {
-            refuse("PreconditionFailed", &[("found", OptionalNumber(found.map(|version| version.0)))])
-        }
-        ShardError::OperationIdLength { bytes, bytes_required } => {
-            both("OperationIdLength", ("bytes", bytes), ("bytes_required", bytes_required))
-        }
-        ShardError::OperationTooOld { oldest_nanoseconds } => {
-            number("OperationTooOld", "oldest_nanoseconds", oldest_nanoseconds)
-        }
-        ShardError::OperationFromTheFuture { newest_nanoseconds } => {
-            number("OperationFromTheFuture", "newest_nanoseconds", newest_nanoseconds)
-        }
-        ShardError::OperationIdReused => refuse("OperationIdReused", &[]),
-        ShardError::TooManyOperations { operations_max } => {
-            number("TooManyOperations", "operations_max", operations_max)
-        }
-        ShardError::TimeToLiveOutOfBounds { milliseconds, milliseconds_min, milliseconds_max } => refuse(
-            "TimeToLiveOutOfBounds",
-            &[
-                ("milliseconds", Number(*milliseconds)),
-                ("milliseconds_min", Number(*milliseconds_min)),
-                ("milliseconds_max", Number(*milliseconds_max)),
-            ],
-        ),
-        ShardError::KeyCollides { keys_max } => number("KeyCollides", "keys_max", keys_max),
-        ShardError::AskAgain { bytes } => number("AskAgain", "bytes", bytes),
-        ShardError::TooManyItems { items, items_max } => {
-            both("TooManyItems", ("items", items), ("items_max", items_max))
-        }
-        ShardError::Growing { retry_after_milliseconds } => {
-            number("Growing", "retry_after_milliseconds", retry_after_milliseconds)
-        }
-        ShardError::OutOfSpace => refuse("OutOfSpace", &[]),
-        ShardError::RolesUnknown => refuse("RolesUnknown", &[]),
-        ShardError::RateLimited { retry_after_milliseconds, operations_per_minute_max, bytes_per_minute_max } => {
-            refuse(
-                "RateLimited",
-                &[
-                    ("retry_after_milliseconds", Number(*retry_after_milliseconds)),
-                    ("operations_per_minute_max", OptionalNumber(*operations_per_minute_max)),
-                    ("bytes_per_minute_max", OptionalNumber(*bytes_per_minute_max)),
-                ],
-            )
-        }
-    })
+    error.parts().map(|(tag, fields)| refuse(tag, &fields))
+}
+
+/// A field of an error, as far as it can be written by hand.
+pub trait Plain {
+    /// Shows the field; `None` when its type takes the general encoder.
+    fn plain(&self) -> Option<Field<'_>> {
+        None
+    }
+}
+
+impl Plain for u64 {
+    fn plain(&self) -> Option<Field<'_>> {
+        Some(Field::Number(*self))
+    }
+}
+
+impl Plain for u32 {
+    fn plain(&self) -> Option<Field<'_>> {
+        Some(Field::SmallNumber(*self))
+    }
+}
+
+impl Plain for KeyHash {
+    fn plain(&self) -> Option<Field<'_>> {
+        Some(Field::Number(self.0))
+    }
+}
+
+impl Plain for Option<u64> {
+    fn plain(&self) -> Option<Field<'_>> {
+        Some(Field::OptionalNumber(*self))
+    }
+}
+
+impl Plain for Option<Version> {
+    fn plain(&self) -> Option<Field<'_>> {
+        Some(Field::OptionalNumber(self.map(|version| version.0)))
+    }
+}
+
+impl Plain for String {
+    fn plain(&self) -> Option<Field<'_>> {
+        Some(Field::Text(self))
+    }
+}
+
+impl Plain for Principal {
+    fn plain(&self) -> Option<Field<'_>> {
+        Some(Field::Principal(self.as_slice()))
+    }
 }

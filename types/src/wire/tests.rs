@@ -6,17 +6,20 @@ use proptest::prelude::*;
 use serde_bytes::ByteBuf;
 
 use super::arguments::{DeleteRef, GetRef, PutRef};
-use super::batch::{ApplyRef, ItemRef, ReplyWriter, read_one_put};
+use super::batch::{AnswerRef, ApplyRef, ItemRef, ReplyWriter, read_answers, read_one_put};
+use super::many::{self, DeleteManyRef, GetAnswer, GetManyRef, PutManyRef};
+use super::pages::{PageWriter, is_page};
 use super::replies::{self, RecordHead};
 use crate::api::{
-    DeleteArguments, DeleteReply, DeleteResult, GetArguments, GetResult, Operation, Precondition, PutArguments,
-    PutReply, PutResult, Record,
+    DeleteArguments, DeleteManyArguments, DeleteManyResult, DeleteReply, DeleteResult, GetArguments, GetError,
+    GetManyArguments, GetManyResult, GetResult, Operation, Precondition, PutArguments, PutManyArguments, PutManyResult,
+    PutReply, PutResult, Record, ScanPage, ScanResult, ScannedRecord,
 };
 use crate::codec::{decode, encode};
 use crate::routing::Version;
 use crate::shard::{
     Action, Answer, ApplyArguments, DeleteItem, Item, PutItem, ShardApplyResult, ShardDeleteResult, ShardError,
-    ShardGetResult, ShardPutResult,
+    ShardGetResult, ShardPutResult, ShardScanResult,
 };
 
 fn blob() -> impl Strategy<Value = ByteBuf> {
@@ -86,6 +89,32 @@ fn batch() -> impl Strategy<Value = ApplyArguments> {
     (caller, operation(), option::of(any::<u64>()), items).prop_map(|(caller, operation, reply_bytes_max, items)| {
         ApplyArguments { caller, operation, reply_bytes_max, items }
     })
+}
+
+fn put_many() -> impl Strategy<Value = PutManyArguments> {
+    let items = (any::<bool>(), any::<bool>()).prop_flat_map(|(preconditions, times)| {
+        let item = (blob(), blob(), precondition(), option::of(any::<u64>())).prop_map(
+            move |(key, value, precondition, time)| PutItem {
+                key,
+                value,
+                precondition: precondition.filter(|_| preconditions),
+                time_to_live_milliseconds: time.filter(|_| times),
+            },
+        );
+        proptest::collection::vec(item, 0..6)
+    });
+    (items, operation()).prop_map(|(items, operation)| PutManyArguments { items, operation })
+}
+
+fn get_many() -> impl Strategy<Value = GetManyArguments> {
+    (proptest::collection::vec(blob(), 0..6), option::of(any::<bool>()))
+        .prop_map(|(keys, include_value)| GetManyArguments { keys, include_value })
+}
+
+fn delete_many() -> impl Strategy<Value = DeleteManyArguments> {
+    let item = (blob(), precondition()).prop_map(|(key, precondition)| DeleteItem { key, precondition });
+    (proptest::collection::vec(item, 0..6), operation())
+        .prop_map(|(items, operation)| DeleteManyArguments { items, operation })
 }
 
 fn version() -> impl Strategy<Value = Version> {
@@ -183,6 +212,114 @@ proptest! {
     }
 
     #[test]
+    fn batches_for_the_router_of_both_encoders_are_read_alike(
+        put in put_many(), get in get_many(), delete in delete_many(),
+    ) {
+        prop_assert_eq!(many::announced(&PutManyRef::from(&put).write()), Some(put.items.len()));
+        prop_assert_eq!(many::announced(&encode(&get)), Some(get.keys.len()));
+        prop_assert_eq!(many::announced(&DeleteManyRef::from(&delete).write()), Some(delete.items.len()));
+        prop_assert_eq!(many::announced(&encode(&())), None);
+        let by_hand = PutManyRef::from(&put).write();
+        let in_general = encode(&put);
+        prop_assert_eq!(PutManyRef::read(&by_hand), Some(PutManyRef::from(&put)));
+        prop_assert_eq!(PutManyRef::read(&in_general), Some(PutManyRef::from(&put)));
+        prop_assert!(by_hand.len() <= in_general.len());
+        prop_assert_eq!(decode::<PutManyArguments>(&by_hand), Ok(put));
+        let by_hand = GetManyRef::from(&get).write();
+        prop_assert_eq!(GetManyRef::read(&by_hand), Some(GetManyRef::from(&get)));
+        let in_general = encode(&get);
+        prop_assert_eq!(GetManyRef::read(&in_general), Some(GetManyRef::from(&get)));
+        prop_assert_eq!(decode::<GetManyArguments>(&by_hand), Ok(get));
+        let by_hand = DeleteManyRef::from(&delete).write();
+        prop_assert_eq!(DeleteManyRef::read(&by_hand), Some(DeleteManyRef::from(&delete)));
+        let in_general = encode(&delete);
+        prop_assert_eq!(DeleteManyRef::read(&in_general), Some(DeleteManyRef::from(&delete)));
+        prop_assert_eq!(decode::<DeleteManyArguments>(&by_hand), Ok(delete));
+    }
+
+    #[test]
+    fn what_is_read_of_a_damaged_batch_is_what_the_general_decoder_reads(
+        put in put_many().prop_flat_map(|batch| damaged(PutManyRef::from(&batch).write())),
+        get in get_many().prop_flat_map(|batch| damaged(GetManyRef::from(&batch).write())),
+        delete in delete_many().prop_flat_map(|batch| damaged(DeleteManyRef::from(&batch).write())),
+    ) {
+        if let Some(read) = PutManyRef::read(&put) {
+            let general: PutManyArguments = decode(&put).unwrap();
+            prop_assert_eq!(read, PutManyRef::from(&general));
+        }
+        if let Some(read) = GetManyRef::read(&get) {
+            let general: GetManyArguments = decode(&get).unwrap();
+            prop_assert_eq!(read, GetManyRef::from(&general));
+        }
+        if let Some(read) = DeleteManyRef::read(&delete) {
+            let general: DeleteManyArguments = decode(&delete).unwrap();
+            prop_assert_eq!(read, DeleteManyRef::from(&general));
+        }
+    }
+
+    #[test]
+    fn replies_to_the_routers_batches_say_what_was_answered(
+        versions in proptest::collection::vec(version(), 0..6),
+        deleted in proptest::collection::vec(option::of(version()), 0..6),
+        found in proptest::collection::vec((option::of(record()), option::of(any::<u64>())), 0..6),
+    ) {
+        let reply = many::puts_done(versions.iter().copied());
+        let expected: Vec<PutResult> = versions.iter().map(|&version| Ok(PutReply { version })).collect();
+        prop_assert_eq!(decode::<PutManyResult>(&reply), Ok(Ok(expected)));
+        prop_assert_eq!(many::read_puts_done(&reply), Some(versions));
+        let reply = many::deletes_done(deleted.iter().copied());
+        let expected: Vec<DeleteResult> = deleted.iter().map(|&deleted| Ok(DeleteReply { deleted })).collect();
+        prop_assert_eq!(decode::<DeleteManyResult>(&reply), Ok(Ok(expected)));
+        let answers = found.iter().map(|(record, again)| match (record, again) {
+            (_, Some(bytes)) => GetAnswer::AskAgain(*bytes),
+            (Some(record), None) => GetAnswer::Record(head(record), &record.value),
+            (None, None) => GetAnswer::Nothing,
+        });
+        let reply = many::gets_answered(answers, 0);
+        let expected: Vec<GetResult> = found
+            .iter()
+            .map(|(record, again)| match again {
+                Some(bytes) => Err(GetError::AskAgain { bytes: *bytes }),
+                None => Ok(record.clone()),
+            })
+            .collect();
+        prop_assert_eq!(decode::<GetManyResult>(&reply), Ok(Ok(expected)));
+    }
+
+    #[test]
+    fn pages_say_what_was_found(
+        records in proptest::collection::vec((blob(), record()), 0..6), cursor in option::of(blob()), cut in any::<usize>(),
+    ) {
+        let mut writer = PageWriter::new();
+        for (key, record) in &records {
+            writer.record(key, &head(record), &record.value);
+        }
+        let page = writer.finish(cursor.as_ref().map(|cursor| cursor.as_slice()));
+        prop_assert!(is_page(&page));
+        prop_assert!(!is_page(&page[..cut % page.len()]));
+        let scanned = |(key, record): (ByteBuf, Record)| ScannedRecord {
+            key,
+            value: record.value,
+            version: record.version,
+            expires_at_nanoseconds: record.expires_at_nanoseconds,
+            value_bytes: record.value_bytes,
+        };
+        let expected = ScanPage { records: records.into_iter().map(scanned).collect(), cursor };
+        prop_assert_eq!(decode::<ShardScanResult>(&page), Ok(Ok(expected.clone())));
+        prop_assert_eq!(decode::<ScanResult>(&page), Ok(Ok(expected)));
+    }
+
+    #[test]
+    fn what_is_read_of_a_damaged_reply_is_what_the_general_decoder_reads(
+        reply in proptest::collection::vec(answer(), 0..6).prop_flat_map(|answers| damaged(reply_of(&answers))),
+    ) {
+        if let Some(read) = read_answers(&reply, 6) {
+            let general: ShardApplyResult = decode(&reply).unwrap();
+            prop_assert_eq!(read.into_iter().map(owned).collect::<Vec<_>>(), general.unwrap());
+        }
+    }
+
+    #[test]
     fn what_is_read_of_a_damaged_message_is_what_the_general_decoder_reads(
         message in put().prop_flat_map(|put| damaged(PutRef::from(&put).write())),
         batch in batch().prop_flat_map(|batch| damaged(ApplyRef::from(&batch).write())),
@@ -244,28 +381,60 @@ proptest! {
 
     #[test]
     fn replies_of_batches_say_what_was_answered(answers in proptest::collection::vec(answer(), 0..8)) {
-        let actions: Vec<Action> = answers.iter().map(asked).collect();
-        let items: Vec<Item> = (0..).zip(actions).map(|(index, action)| Item { index, action }).collect();
-        let batch = ApplyArguments { caller: Principal::anonymous(), operation: None, reply_bytes_max: None, items };
-        let items: Vec<ItemRef> = ApplyRef::from(&batch).items;
-        let mut writer = ReplyWriter::new(&items);
-        for answer in answers.clone() {
-            match answer {
-                Answer::Put(result) => writer.put(result.map(|reply| reply.version)),
-                Answer::Delete(result) => writer.delete(result.map(|reply| reply.deleted)),
-                Answer::Get(Ok(Some(record))) => {
-                    writer.record(&head(&record), |reply| reply.extend_from_slice(&record.value));
-                }
-                Answer::Get(result) => writer.no_record(result.map(|_| ())),
-            }
-        }
-        let reply = writer.finish();
+        let reply = reply_of(&answers);
         prop_assert_eq!(decode::<ShardApplyResult>(&reply), Ok(Ok(answers.clone())));
         let one_put = match answers.as_slice() {
             [Answer::Put(Ok(reply))] => Some(reply.version),
             _ => None,
         };
         prop_assert_eq!(read_one_put(&reply), one_put);
+        let ordinary = |answer: &Answer| match answer {
+            Answer::Put(Err(error)) | Answer::Delete(Err(error)) => matches!(error, ShardError::PreconditionFailed { .. }),
+            Answer::Get(Err(error)) => matches!(error, ShardError::AskAgain { .. }),
+            _ => true,
+        };
+        match read_answers(&reply, answers.len()) {
+            Some(read) => prop_assert_eq!(read.into_iter().map(owned).collect::<Vec<_>>(), answers.clone()),
+            None => prop_assert!(!answers.iter().all(ordinary)),
+        }
+        prop_assert!(answers.is_empty() || read_answers(&reply, answers.len() - 1).is_none());
+    }
+}
+
+/// Writes the reply to a batch as a shard does.
+fn reply_of(answers: &[Answer]) -> Vec<u8> {
+    let actions: Vec<Action> = answers.iter().map(asked).collect();
+    let items: Vec<Item> = (0..).zip(actions).map(|(index, action)| Item { index, action }).collect();
+    let batch = ApplyArguments { caller: Principal::anonymous(), operation: None, reply_bytes_max: None, items };
+    let items: Vec<ItemRef> = ApplyRef::from(&batch).items;
+    let mut writer = ReplyWriter::new(&items);
+    for answer in answers.to_vec() {
+        match answer {
+            Answer::Put(result) => writer.put(result.map(|reply| reply.version)),
+            Answer::Delete(result) => writer.delete(result.map(|reply| reply.deleted)),
+            Answer::Get(Ok(Some(record))) => {
+                writer.record(&head(&record), |reply| reply.extend_from_slice(&record.value));
+            }
+            Answer::Get(result) => writer.no_record(result.map(|_| ())),
+        }
+    }
+    writer.finish()
+}
+
+fn owned(answer: AnswerRef) -> Answer {
+    match answer {
+        AnswerRef::Nothing => Answer::Get(Ok(None)),
+        AnswerRef::Record(head, value) => Answer::Get(Ok(Some(Record {
+            value: ByteBuf::from(value),
+            version: head.version,
+            expires_at_nanoseconds: head.expires_at_nanoseconds,
+            value_bytes: (!head.include_value).then_some(head.value_bytes as u64),
+        }))),
+        AnswerRef::Put(version) => Answer::Put(Ok(PutReply { version })),
+        AnswerRef::Deleted(deleted) => Answer::Delete(Ok(DeleteReply { deleted })),
+        AnswerRef::PutRefused(found) => Answer::Put(Err(ShardError::PreconditionFailed { found })),
+        AnswerRef::DeleteRefused(found) => Answer::Delete(Err(ShardError::PreconditionFailed { found })),
+        AnswerRef::AskAgain(bytes) => Answer::Get(Err(ShardError::AskAgain { bytes })),
     }
 }
 

@@ -11,7 +11,7 @@ use super::memory::TestMemory;
 use super::{MILLISECOND, MINUTE, NOON, Numbers, SMALL, mix};
 use crate::store::{
     Answer, Budget, Cursor, Delete, Growth, Import, Imported, Item, KeyRef, Kind, Operation, Options, Outcome,
-    Precondition, Put, Receipt, Store, Walk, WalkEnd, WriteError,
+    Precondition, Put, Receipt, Store, Values, Walk, WalkEnd, WriteError,
 };
 
 /// How keys' hashes and tags are spread.
@@ -353,7 +353,18 @@ impl Case {
         let tombstones = numbers.below(2) == 0;
         let space = (numbers.below(3) == 0).then_some(1);
         let (first, last) = (a.min(b), a.max(b));
-        let mut walk = Walk { first, last, after: None, receipts: true, tombstones, space };
+        let items_max = if numbers.below(4) == 0 { numbers.below(6) } else { u64::MAX };
+        let mut walk = Walk {
+            first,
+            last,
+            after: None,
+            receipts: true,
+            tombstones,
+            space,
+            prefix: vec![],
+            values: Values::All,
+            items_max,
+        };
         let mut seen = Vec::new();
         let mut receipts: Vec<Receipt> = Vec::new();
         let mut pages = 0;

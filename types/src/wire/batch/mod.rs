@@ -1,18 +1,19 @@
-//! Arguments and reply of `apply`.
+//! Arguments of `apply`, and in [`answers`] its reply.
 
-use super::arguments::{
+use crate::limits::BATCH_ITEMS_MAX;
+use crate::shard::{Action, ApplyArguments, DeleteItem, Item, PutItem};
+use crate::wire::arguments::{
     DeleteRef, GetRef, OperationRef, PutRef, precondition_lines, read_operation, read_precondition, write_operation,
     write_precondition,
 };
-use super::bytes::{Reader, is_ordinary_length, write_blob, write_length, write_optional_nat64};
-use super::replies::RecordHead;
-use super::table::{Prefix, Type, in_order};
-use crate::codec;
-use crate::limits::BATCH_ITEMS_MAX;
-use crate::routing::Version;
-use crate::shard::{Action, Answer, ApplyArguments, DeleteItem, Item, PutItem, ShardApplyResult, ShardError};
+use crate::wire::bytes::{Reader, is_ordinary_length, write_blob, write_length, write_optional_nat64};
+use crate::wire::table::{Prefix, Type, in_order};
 use candid::Principal;
 use serde_bytes::ByteBuf;
+
+pub mod answers;
+
+pub use answers::{ANSWER_BYTES_MAX, AnswerRef, ReplyWriter, read_answers, read_one_put};
 
 /// What to do in one item, in the message that carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +55,6 @@ const _: () = assert!(in_order(&["reply_bytes_max", "operation", "caller", "item
 const _: () = assert!(in_order(&["action", "index"]));
 const _: () = assert!(in_order(&["Get", "Put", "Delete"]));
 const _: () = assert!(in_order(&["key", "precondition", "value", "time_to_live_milliseconds"]));
-const _: () = assert!(in_order(&["Ok", "Err"]));
-const _: () = assert!(in_order(&["PreconditionFailed", "AskAgain"]));
 
 /// Lines 0 to 5: the arguments, `opt nat64`, `opt Operation` with what it needs, and the vector of items, line 6.
 const fn arguments_table() -> Prefix {
@@ -288,182 +287,4 @@ fn write_any(message: &mut Vec<u8>, action: &ActionRef) {
             optional_precondition(message, delete.precondition);
         }
     }
-}
-
-/// `variant { Ok : vec variant { Put : variant { Ok : record { version : nat64 } } } }`, and the number of the tag.
-const PUTS_DONE: Prefix = Prefix::table()
-    .variant(&[("Ok", Type::Line(1))])
-    .vec(Type::Line(2))
-    .variant(&[("Put", Type::Line(3))])
-    .variant(&[("Ok", Type::Line(4))])
-    .record(&[("version", Type::Nat64)])
-    .one_value()
-    .then(0);
-
-/// Answers to gets, puts and deletes, done or refused for a reason of every day; and the number of the outer tag.
-const ANSWERS: Prefix = Prefix::table()
-    .variant(&[("Ok", Type::Line(1))])
-    .vec(Type::Line(2))
-    .variant(&[("Get", Type::Line(3)), ("Put", Type::Line(4)), ("Delete", Type::Line(5))])
-    .variant(&[("Ok", Type::Line(6)), ("Err", Type::Line(10))])
-    .variant(&[("Ok", Type::Line(8)), ("Err", Type::Line(10))])
-    .variant(&[("Ok", Type::Line(9)), ("Err", Type::Line(10))])
-    .opt(Type::Line(7))
-    .record(&[
-        ("value", Type::Line(11)),
-        ("version", Type::Nat64),
-        ("expires_at_nanoseconds", Type::Line(12)),
-        ("value_bytes", Type::Line(12)),
-    ])
-    .record(&[("version", Type::Nat64)])
-    .record(&[("deleted", Type::Line(12))])
-    .variant(&[("PreconditionFailed", Type::Line(13)), ("AskAgain", Type::Line(14))])
-    .vec(Type::Nat8)
-    .opt(Type::Nat64)
-    .record(&[("found", Type::Line(12))])
-    .record(&[("bytes", Type::Nat64)])
-    .one_value()
-    .then(0);
-
-const GET: u8 = 0;
-const PUT: u8 = 1;
-const DELETE: u8 = 2;
-const OK: u8 = 0;
-const ERR: u8 = 1;
-const PRECONDITION_FAILED: u8 = 0;
-const ASK_AGAIN: u8 = 1;
-
-/// Most bytes of one answer beside a value, refusals included; the longest names range, epoch and owner of a key.
-pub const ANSWER_BYTES_MAX: usize = 64;
-
-/// Writes the reply of a batch, answer by answer in the order of its items.
-pub struct ReplyWriter {
-    reply: Vec<u8>,
-    /// Only puts without preconditions are answered, so that a shorter table does.
-    puts_only: bool,
-    /// Answers that the tables above don't have, with the places that others keep for them.
-    rare: Vec<(usize, Answer)>,
-    answers: usize,
-}
-
-impl ReplyWriter {
-    /// Begins the reply to these items.
-    pub fn new(items: &[ItemRef]) -> Self {
-        let unconditional = |item: &ItemRef| matches!(item.action, ActionRef::Put(put) if put.precondition.is_none());
-        let puts_only = items.iter().all(unconditional);
-        let mut reply = Vec::with_capacity(OTHER_BYTES + items.len() * ANSWER_BYTES_MAX);
-        reply.extend_from_slice(if puts_only { PUTS_DONE.bytes() } else { ANSWERS.bytes() });
-        write_length(&mut reply, items.len());
-        Self { reply, puts_only, rare: Vec::new(), answers: 0 }
-    }
-
-    /// Tells the bytes written so far.
-    pub fn bytes(&self) -> usize {
-        self.reply.len()
-    }
-
-    /// Answers a put.
-    pub fn put(&mut self, result: Result<Version, ShardError>) {
-        match result {
-            Ok(version) => {
-                self.begin(PUT, OK);
-                self.reply.extend_from_slice(&version.0.to_le_bytes());
-            }
-            Err(error) => self.refuse(PUT, error),
-        }
-        self.answers += 1;
-    }
-
-    /// Answers a delete.
-    pub fn delete(&mut self, result: Result<Option<Version>, ShardError>) {
-        match result {
-            Ok(deleted) => {
-                self.begin(DELETE, OK);
-                write_optional_nat64(&mut self.reply, deleted.map(|version| version.0));
-            }
-            Err(error) => self.refuse(DELETE, error),
-        }
-        self.answers += 1;
-    }
-
-    /// Answers a get that found nothing, or was refused.
-    pub fn no_record(&mut self, result: Result<(), ShardError>) {
-        match result {
-            Ok(()) => {
-                self.begin(GET, OK);
-                self.reply.push(0);
-            }
-            Err(error) => self.refuse(GET, error),
-        }
-        self.answers += 1;
-    }
-
-    /// Answers a get that found a record: `append_value` appends the value, unless only its length is told.
-    pub fn record(&mut self, head: &RecordHead, append_value: impl FnOnce(&mut Vec<u8>)) {
-        self.begin(GET, OK);
-        self.reply.push(1);
-        write_length(&mut self.reply, if head.include_value { head.value_bytes } else { 0 });
-        if head.include_value {
-            append_value(&mut self.reply);
-        }
-        self.reply.extend_from_slice(&head.version.0.to_le_bytes());
-        write_optional_nat64(&mut self.reply, head.expires_at_nanoseconds);
-        write_optional_nat64(&mut self.reply, (!head.include_value).then_some(head.value_bytes as u64));
-        self.answers += 1;
-    }
-
-    fn begin(&mut self, kind: u8, tag: u8) {
-        let tags = if self.puts_only { [0, 0] } else { [kind, tag] };
-        self.reply.extend(tags);
-    }
-
-    fn refuse(&mut self, kind: u8, error: ShardError) {
-        match error {
-            ShardError::PreconditionFailed { found } if !self.puts_only => {
-                self.begin(kind, ERR);
-                self.reply.push(PRECONDITION_FAILED);
-                write_optional_nat64(&mut self.reply, found.map(|version| version.0));
-            }
-            ShardError::AskAgain { bytes } if !self.puts_only => {
-                self.begin(kind, ERR);
-                self.reply.push(ASK_AGAIN);
-                self.reply.extend_from_slice(&bytes.to_le_bytes());
-            }
-            error => {
-                let (answer, place): (_, &[u8]) = match kind {
-                    GET => (Answer::Get(Err(error)), &[0]),
-                    PUT => (Answer::Put(Err(error)), &[0; 8]),
-                    _ => (Answer::Delete(Err(error)), &[0]),
-                };
-                self.rare.push((self.answers, answer));
-                self.begin(kind, OK);
-                self.reply.extend_from_slice(place);
-            }
-        }
-    }
-
-    /// Ends the reply.
-    pub fn finish(self) -> Vec<u8> {
-        if self.rare.is_empty() {
-            return self.reply;
-        }
-        let answers: ShardApplyResult =
-            codec::decode(&self.reply).expect("INVARIANT: what this writes is the Candid of as many answers");
-        let mut answers = answers.expect("INVARIANT: what this writes are answers");
-        for (place, answer) in self.rare {
-            answers[place] = answer;
-        }
-        codec::encode(&ShardApplyResult::Ok(answers))
-    }
-}
-
-/// Reads the reply to a batch of one put that is done; `None` for everything else.
-pub fn read_one_put(reply: &[u8]) -> Option<Version> {
-    let mut reader = Reader::new(PUTS_DONE.strip(reply)?);
-    if reader.length()? != 1 || reader.take(2)? != [0, 0] {
-        return None;
-    }
-    let version = reader.nat64()?;
-    reader.end()?;
-    Some(Version(version))
 }

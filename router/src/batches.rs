@@ -1,0 +1,323 @@
+//! Batches: put_many, get_many and delete_many.
+//!
+//! A batch is checked whole, divided by shard, admitted whole, and sent: one `apply` per shard, or several where one
+//! message has no room. From then on every item has an answer of its own.
+
+use std::borrow::Cow;
+
+use candid::Principal;
+use canopy_types::api::Refusal;
+use canopy_types::api::errors::BatchError;
+use canopy_types::limits::REQUEST_ITEMS_MAX;
+use canopy_types::shard::Answer;
+use canopy_types::wire::batch::AnswerRef;
+use canopy_types::wire::many::{self, GetAnswer};
+use canopy_types::wire::replies::RecordHead;
+use canopy_types::wire::{
+    ActionRef, ApplyRef, DeleteManyRef, DeleteRef, GetManyRef, GetRef, ItemRef, OperationRef, PutManyRef,
+};
+use canopy_types::{
+    DeleteError, DeleteManyArguments, DeleteManyResult, DeleteReply, GetError, GetManyArguments, GetManyResult,
+    PutError, PutManyArguments, PutManyResult, PutReply, Record, Role, Version, codec,
+};
+
+use crate::access::{authorise, authorise_key, count};
+use crate::calls::{self, Deadline, Effect, OPEN_READ_BATCHES_MAX, Request, calls_open};
+use crate::operations::{APPLY, effect};
+use crate::refusal::Failure;
+use crate::routing::{check_key, check_operation, check_time_to_live, check_value};
+use crate::state;
+
+mod answers;
+mod division;
+
+use answers::{Part, collect, fit, shorten};
+use division::{Division, PartOfBatch, allowance, divide};
+
+/// Stores many values, and makes the reply.
+///
+/// # Errors
+///
+/// Why nothing of the batch was done.
+pub async fn put_many() -> Result<Vec<u8>, BatchError<PutError>> {
+    let (requests, division) = request_puts(&ic_cdk::api::msg_arg_data())?;
+    let parts = send(requests, division.parts, Deadline::of_message()).await?;
+    let mut results = collect(
+        &parts,
+        division.items,
+        |answer| match answer {
+            AnswerRef::Put(version) => Some(Ok(version)),
+            AnswerRef::PutRefused(found) => Some(Err(Refusal::PreconditionFailed { found })),
+            _ => None,
+        },
+        |answer| match answer {
+            Answer::Put(result) => Some(result.map(|reply| reply.version)),
+            _ => None,
+        },
+    );
+    if results.iter().all(Result::is_ok) {
+        return Ok(many::puts_done(results.iter().map(|result| *result.as_ref().expect("all are done"))));
+    }
+    shorten(&mut results);
+    let result = |result: Result<Version, Failure>| result.map(|version| PutReply { version }).map_err(PutError::from);
+    Ok(codec::encode(&PutManyResult::Ok(results.into_iter().map(result).collect())))
+}
+
+fn request_puts(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<PutError>> {
+    let caller = ic_cdk::api::msg_caller();
+    let reach = authorise(Role::Writer, caller).map_err(refuse_all)?;
+    check_count(many::announced(message).unwrap_or(0))?;
+    let decoded;
+    let batch = match PutManyRef::read(message) {
+        Some(batch) => batch,
+        None => {
+            decoded = codec::decode::<PutManyArguments>(message).map_err(malformed)?;
+            PutManyRef::from(&decoded)
+        }
+    };
+    check_count(batch.items.len())?;
+    check_items(&batch.items, |put| {
+        check_key(put.key)?;
+        authorise_key(reach, Role::Writer, caller, put.key)?;
+        check_value(put.value)?;
+        check_time_to_live(put.time_to_live_milliseconds)?;
+        check_operation(batch.operation)
+    })?;
+    let division = divide_items(&batch.items, |put| (put.key, put.key.len() + put.value.len()))?;
+    count(caller, division.items as u64, message.len()).map_err(refuse_all)?;
+    let request = |part: &PartOfBatch| {
+        let item = |&place: &u32| ItemRef { index: place, action: ActionRef::Put(batch.items[place as usize]) };
+        request(part, caller, batch.operation, None, part.places.iter().map(item).collect())
+    };
+    Ok((division.parts.iter().map(request).collect(), division))
+}
+
+/// Removes many records, and makes the reply.
+///
+/// # Errors
+///
+/// Why nothing of the batch was done.
+pub async fn delete_many() -> Result<Vec<u8>, BatchError<DeleteError>> {
+    let (requests, division) = request_deletes(&ic_cdk::api::msg_arg_data())?;
+    let parts = send(requests, division.parts, Deadline::of_message()).await?;
+    let mut results = collect(
+        &parts,
+        division.items,
+        |answer| match answer {
+            AnswerRef::Deleted(deleted) => Some(Ok(deleted)),
+            AnswerRef::DeleteRefused(found) => Some(Err(Refusal::PreconditionFailed { found })),
+            _ => None,
+        },
+        |answer| match answer {
+            Answer::Delete(result) => Some(result.map(|reply| reply.deleted)),
+            _ => None,
+        },
+    );
+    if results.iter().all(Result::is_ok) {
+        return Ok(many::deletes_done(results.iter().map(|result| *result.as_ref().expect("all are done"))));
+    }
+    shorten(&mut results);
+    let result = |result: Result<Option<Version>, Failure>| {
+        result.map(|deleted| DeleteReply { deleted }).map_err(DeleteError::from)
+    };
+    Ok(codec::encode(&DeleteManyResult::Ok(results.into_iter().map(result).collect())))
+}
+
+fn request_deletes(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<DeleteError>> {
+    let caller = ic_cdk::api::msg_caller();
+    let reach = authorise(Role::Writer, caller).map_err(refuse_all)?;
+    check_count(many::announced(message).unwrap_or(0))?;
+    let decoded;
+    let batch = match DeleteManyRef::read(message) {
+        Some(batch) => batch,
+        None => {
+            decoded = codec::decode::<DeleteManyArguments>(message).map_err(malformed)?;
+            DeleteManyRef::from(&decoded)
+        }
+    };
+    check_count(batch.items.len())?;
+    check_items(&batch.items, |delete| {
+        check_key(delete.key)?;
+        authorise_key(reach, Role::Writer, caller, delete.key)?;
+        check_operation(batch.operation)
+    })?;
+    let division = divide_items(&batch.items, |delete: &DeleteRef| (delete.key, delete.key.len()))?;
+    count(caller, division.items as u64, message.len()).map_err(refuse_all)?;
+    let request = |part: &PartOfBatch| {
+        let item = |&place: &u32| ItemRef { index: place, action: ActionRef::Delete(batch.items[place as usize]) };
+        request(part, caller, batch.operation, None, part.places.iter().map(item).collect())
+    };
+    Ok((division.parts.iter().map(request).collect(), division))
+}
+
+/// What a get of a batch found.
+enum Found<'a> {
+    Nothing,
+    Record(RecordHead, Cow<'a, [u8]>),
+}
+
+/// Reads many records, and makes the reply.
+///
+/// # Errors
+///
+/// Why nothing of the batch was read.
+pub async fn get_many() -> Result<Vec<u8>, BatchError<GetError>> {
+    let (requests, division) = request_gets(&ic_cdk::api::msg_arg_data())?;
+    let open = state::open_read_batch(OPEN_READ_BATCHES_MAX);
+    let _open = open.map_err(|open| refuse_all(calls_open(open, OPEN_READ_BATCHES_MAX)))?;
+    let parts = send(requests, division.parts, Deadline::of_message()).await?;
+    let mut results = collect(
+        &parts,
+        division.items,
+        |answer| match answer {
+            AnswerRef::Nothing => Some(Ok(Found::Nothing)),
+            AnswerRef::Record(head, value) => Some(Ok(Found::Record(head, Cow::Borrowed(value)))),
+            AnswerRef::AskAgain(bytes) => Some(Err(Refusal::AskAgain { bytes })),
+            _ => None,
+        },
+        |answer| match answer {
+            Answer::Get(result) => Some(result.map(found)),
+            _ => None,
+        },
+    );
+    shorten(&mut results);
+    let payload_bytes = fit(&mut results, |found| match found {
+        Found::Record(head, value) if head.include_value => value.len(),
+        _ => 0,
+    });
+    if results.iter().all(|result| matches!(result, Ok(_) | Err(Failure::NotDone(Refusal::AskAgain { .. })))) {
+        return Ok(many::gets_answered(results.iter().map(everyday), payload_bytes));
+    }
+    let result = |result: Result<Found, Failure>| match result {
+        Ok(Found::Nothing) => Ok(None),
+        Ok(Found::Record(head, value)) => Ok(Some(record(&head, value))),
+        Err(failure) => Err(GetError::from(failure)),
+    };
+    Ok(codec::encode(&GetManyResult::Ok(results.into_iter().map(result).collect())))
+}
+
+/// Tells an answer of every day, which the caller has looked for.
+fn everyday<'r>(result: &'r Result<Found<'_>, Failure>) -> GetAnswer<'r> {
+    match result {
+        Ok(Found::Nothing) => GetAnswer::Nothing,
+        Ok(Found::Record(head, value)) => GetAnswer::Record(*head, value),
+        Err(Failure::NotDone(Refusal::AskAgain { bytes })) => GetAnswer::AskAgain(*bytes),
+        Err(other) => unreachable!("INVARIANT: only everyday answers are written by hand: {other:?}"),
+    }
+}
+
+fn found(record: Option<Record>) -> Found<'static> {
+    let Some(record) = record else { return Found::Nothing };
+    let head = RecordHead {
+        version: record.version,
+        expires_at_nanoseconds: record.expires_at_nanoseconds,
+        value_bytes: record.value_bytes.map_or(record.value.len(), |bytes| bytes as usize),
+        include_value: record.value_bytes.is_none(),
+    };
+    Found::Record(head, Cow::Owned(record.value.into_vec()))
+}
+
+fn record(head: &RecordHead, value: Cow<[u8]>) -> Record {
+    Record {
+        value: value.into_owned().into(),
+        version: head.version,
+        expires_at_nanoseconds: head.expires_at_nanoseconds,
+        value_bytes: (!head.include_value).then_some(head.value_bytes as u64),
+    }
+}
+
+fn request_gets(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<GetError>> {
+    let caller = ic_cdk::api::msg_caller();
+    let reach = authorise(Role::Reader, caller).map_err(refuse_all)?;
+    check_count(many::announced(message).unwrap_or(0))?;
+    let decoded;
+    let batch = match GetManyRef::read(message) {
+        Some(batch) => batch,
+        None => {
+            decoded = codec::decode::<GetManyArguments>(message).map_err(malformed)?;
+            GetManyRef::from(&decoded)
+        }
+    };
+    check_count(batch.keys.len())?;
+    check_items(&batch.keys, |key| {
+        check_key(key)?;
+        authorise_key(reach, Role::Reader, caller, key)
+    })?;
+    let division = divide_items(&batch.keys, |key| (key, key.len()))?;
+    count(caller, division.items as u64, message.len()).map_err(refuse_all)?;
+    let request = |part: &PartOfBatch| {
+        let get = |place: u32| GetRef { key: batch.keys[place as usize], include_value: batch.include_value };
+        let item = |&place: &u32| ItemRef { index: place, action: ActionRef::Get(get(place)) };
+        let allowance = Some(allowance(part.places.len(), division.items));
+        let items = part.places.iter().map(item).collect();
+        Request { effect: Effect::Read, ..request(part, caller, None, allowance, items) }
+    };
+    Ok((division.parts.iter().map(request).collect(), division))
+}
+
+fn request(
+    part: &PartOfBatch,
+    caller: Principal,
+    operation: Option<OperationRef>,
+    reply_bytes_max: Option<u64>,
+    items: Vec<ItemRef>,
+) -> Request {
+    let batch = ApplyRef { caller: caller.as_slice(), operation, reply_bytes_max, items };
+    Request { shard: part.shard, method: APPLY, arguments: batch.write(), effect: effect(operation) }
+}
+
+/// Admits and sends the parts of a batch, and waits until all are answered.
+async fn send<E>(
+    requests: Vec<Request>,
+    parts: Vec<PartOfBatch>,
+    deadline: Deadline,
+) -> Result<Vec<Part>, BatchError<E>> {
+    let open = calls::admit(&requests).map_err(refuse_all)?;
+    let sending = requests.into_iter().zip(open).map(|(request, open)| calls::send_admitted(request, open, deadline));
+    // After this await anything may have changed; only the answers are used.
+    let replies = calls::together::all(sending).await;
+    let part = |(part, reply): (PartOfBatch, _)| Part { shard: part.shard, places: part.places, reply };
+    Ok(parts.into_iter().zip(replies).map(part).collect())
+}
+
+fn check_count<E>(items: usize) -> Result<(), BatchError<E>> {
+    if items > REQUEST_ITEMS_MAX {
+        return Err(BatchError::TooManyItems { items: items as u64, items_max: REQUEST_ITEMS_MAX as u64 });
+    }
+    Ok(())
+}
+
+/// Checks what can be told of each item alone.
+fn check_items<T, E: From<Failure>>(
+    items: &[T],
+    check: impl Fn(&T) -> Result<(), Refusal>,
+) -> Result<(), BatchError<E>> {
+    for (index, item) in (0..).zip(items) {
+        check(item).map_err(|refusal| BatchError::Item { index, error: E::from(refusal.into()) })?;
+    }
+    Ok(())
+}
+
+/// Divides the items, of which `measure` tells key and payload.
+fn divide_items<'m, T, E>(items: &[T], measure: impl Fn(&T) -> (&'m [u8], usize)) -> Result<Division, BatchError<E>> {
+    if items.is_empty() {
+        return Ok(Division { parts: Vec::new(), items: 0 });
+    }
+    let measured: Vec<(&[u8], usize)> = items.iter().map(measure).collect();
+    state::with(|state| {
+        let routing = state.routing.as_ref().ok_or_else(|| refuse_all(crate::routing::not_ready()))?;
+        divide(routing, &measured).map_err(|(first, second)| BatchError::KeyTwice { first, second })
+    })
+}
+
+fn malformed<E>(malformed: canopy_types::MalformedArguments) -> BatchError<E> {
+    BatchError::MalformedArguments { reason: malformed.reason }
+}
+
+/// Refuses a batch for a reason that isn't any item's.
+fn refuse_all<E>(refusal: Refusal) -> BatchError<E> {
+    match BatchError::from_refusal(refusal) {
+        Ok(error) => error,
+        Err(other) => unreachable!("INVARIANT: batches share every refusal of rights, readiness and calls: {other:?}"),
+    }
+}
