@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-const TARGET: &str = "wasm32-unknown-unknown";
+#[path = "src/nested.rs"]
+mod nested;
+
+use nested::TARGET;
 
 /// Stack of a canister, in bytes: 4 MiB, four times the default.
 ///
@@ -19,14 +22,16 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const STACK_BYTES: u32 = 4 * 1024 * 1024;
 
 /// What the canisters are made of; a change of anything else doesn't build them again.
-const SOURCES: [&str; 7] =
-    ["shard", "router", "types", "artifacts/build.rs", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"];
-
-/// Variables of the surrounding build that change what the compiler does.
-const LEAKING_PREFIXES: [&str; 4] = ["CARGO_", "RUST", "CANOPY_", "CLIPPY_"];
-
-/// Variables of these names that the nested build needs, because they say where the toolchain is.
-const KEPT: [&str; 5] = ["CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_NET_OFFLINE", "CARGO_HTTP_CAINFO"];
+const SOURCES: [&str; 8] = [
+    "shard",
+    "router",
+    "types",
+    "artifacts/build.rs",
+    "artifacts/src/nested.rs",
+    "Cargo.toml",
+    "Cargo.lock",
+    "rust-toolchain.toml",
+];
 
 fn main() {
     let manifest = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
@@ -37,39 +42,25 @@ fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
     ensure_target();
 
+    let target_directory = out.join("canisters");
+    let mut flags = remappings(&root, &out);
+    flags.extend(["-C".to_string(), format!("link-arg=-zstack-size={STACK_BYTES}")]);
+    let flags = flags.join("\x1f");
+    let build = |name: &str, output: &Path, variables: &[(&str, String)]| {
+        let module = nested::build(&root, &target_directory, &flags, &format!("canopy-{name}"), variables);
+        finish(&root, name, module, output)
+    };
     let shard = out.join("shard.wasm.gz");
-    let shard_hash = build(&root, &out, "shard", &shard, &[]);
+    let shard_hash = build("shard", &shard, &[]);
     let embedded = [("CANOPY_SHARD_WASM", shard.display().to_string()), ("CANOPY_SHARD_SHA256", shard_hash.clone())];
-    let router_hash = build(&root, &out, "router", &out.join("router.wasm.gz"), &embedded);
+    let router_hash = build("router", &out.join("router.wasm.gz"), &embedded);
     println!("cargo::rustc-env=CANOPY_BUILT_SHARD_SHA256={shard_hash}");
     println!("cargo::rustc-env=CANOPY_BUILT_ROUTER_SHA256={router_hash}");
+    println!("cargo::rustc-env=CANOPY_BUILT_FLAGS={flags}");
 }
 
-/// Builds one canister into `output` and tells its SHA-256 in hexadecimal.
-fn build(root: &Path, out: &Path, name: &str, output: &Path, variables: &[(&str, String)]) -> String {
-    let target_directory = out.join("canisters");
-    let mut flags = remappings(root, out);
-    flags.extend(["-C".to_string(), format!("link-arg=-zstack-size={STACK_BYTES}")]);
-    let mut command = Command::new(variable("CARGO"));
-    for (key, _) in env::vars_os() {
-        let text = key.to_string_lossy().into_owned();
-        if LEAKING_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) && !KEPT.contains(&text.as_str()) {
-            command.env_remove(&key);
-        }
-    }
-    command
-        .current_dir(root)
-        .args(["build", "--locked", "--quiet", "--profile", "canister", "--target", TARGET])
-        .args(["--package", &format!("canopy-{name}")])
-        .arg("--target-dir")
-        .arg(&target_directory)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
-        .envs(variables.iter().map(|(key, value)| (*key, value)));
-    let status = command.status().unwrap_or_else(|error| panic!("cargo can't be started: {error}"));
-    assert!(status.success(), "the {name} canister can't be built: {status}");
-
-    let built = target_directory.join(TARGET).join("canister").join(format!("canopy_{name}.wasm"));
-    let mut module = fs::read(&built).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+/// Adds interface and version to a module, writes it to `output` and tells its SHA-256 in hexadecimal.
+fn finish(root: &Path, name: &str, mut module: Vec<u8>, output: &Path) -> String {
     let interface = root.join(name).join(format!("{name}.did"));
     let interface = fs::read(&interface).unwrap_or_else(|error| panic!("{}: {error}", interface.display()));
     append_custom_section(&mut module, "icp:public candid:service", &interface);

@@ -12,6 +12,7 @@ mod server; // Where instances come from.
 mod access; // Who may do what.
 mod artifacts; // What the built Wasm contains.
 mod bad_input; // Arguments that are out of bounds or no Candid at all.
+mod client; // The client library, from outside and in a canister.
 mod costs; // What messages cost in instructions and cycles.
 mod creation; // Failed and lost creations and installations of shards.
 mod cycles; // Routers that are short of cycles.

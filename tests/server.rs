@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, OnceLock};
 
-use canopy_simulator::chance::Schedule;
+use canopy_simulator::chance::{Fault, Schedule};
 use canopy_simulator::server::{Server, ServerOptions};
 use pocket_ic::{PocketIc, PocketIcBuilder};
 
@@ -50,6 +50,22 @@ pub fn check_invariants(pic: &PocketIc) {
     if let Err(refusal) = checked {
         panic!("the simulator's invariants don't hold: {refusal:?}");
     }
+}
+
+/// Sets how often a fault happens on an instance of the process's simulator, in millionths of the occasions.
+pub fn set_fault_rate(pic: &PocketIc, fault: Fault, millionths: u32) {
+    let instance = pic.instance_id() as u64;
+    let set = with_simulator(|server| {
+        server.on_instance(instance, move |instance| instance.set_fault_rate(fault, millionths))
+    });
+    set.expect("the instance is the simulator's");
+}
+
+/// Counts how often a fault has happened on an instance of the process's simulator.
+pub fn faults_fired(pic: &PocketIc, fault: Fault) -> u64 {
+    let instance = pic.instance_id() as u64;
+    let fired = with_simulator(|server| server.on_instance(instance, move |instance| instance.faults_fired(fault)));
+    fired.expect("the instance is the simulator's")
 }
 
 enum Real {

@@ -3,6 +3,10 @@
 //! The router carries the shard's module and installs it by itself, so a deployment needs [`ROUTER_WASM`] only. Both
 //! carry their Candid file and version as public custom sections. Equal sources give equal bytes, wherever they lie.
 
+use std::path::Path;
+
+mod nested;
+
 /// The router's module.
 pub const ROUTER_WASM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/router.wasm.gz"));
 
@@ -28,4 +32,16 @@ pub fn module(name: &str) -> Option<&'static [u8]> {
         "shard" => Some(SHARD_WASM),
         _ => None,
     }
+}
+
+/// Builds another canister of this workspace, as the router and the shard were built, and gives its module.
+///
+/// For tests: what was compiled for router and shard is used again, so it takes seconds and costs the others nothing.
+///
+/// # Panics
+///
+/// When it can't be built; the compiler has said why then.
+pub fn build(package: &str) -> Vec<u8> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace");
+    nested::build(root, &Path::new(env!("OUT_DIR")).join("canisters"), env!("CANOPY_BUILT_FLAGS"), package, &[])
 }

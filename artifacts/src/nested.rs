@@ -1,0 +1,49 @@
+//! Builds a canister of this workspace by a cargo of its own. Shared by the build script and the library.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+/// The target that canisters are built for.
+pub const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Variables of the surrounding build that change what the compiler does.
+const LEAKING_PREFIXES: [&str; 4] = ["CARGO_", "RUST", "CANOPY_", "CLIPPY_"];
+
+/// Variables of these names that the nested build needs, because they say where the toolchain is.
+const KEPT: [&str; 5] = ["CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_NET_OFFLINE", "CARGO_HTTP_CAINFO"];
+
+/// Builds `package` and gives its module.
+///
+/// Builds with the same `flags` (separated by the character 0x1f) in the same folder share what they compiled.
+///
+/// # Panics
+///
+/// When it can't be built; the compiler has said why then.
+pub fn build(
+    root: &Path,
+    target_directory: &Path,
+    flags: &str,
+    package: &str,
+    variables: &[(&str, String)],
+) -> Vec<u8> {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (key, _) in env::vars_os() {
+        let text = key.to_string_lossy().into_owned();
+        if LEAKING_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) && !KEPT.contains(&text.as_str()) {
+            command.env_remove(&key);
+        }
+    }
+    command
+        .current_dir(root)
+        .args(["build", "--locked", "--quiet", "--profile", "canister", "--target", TARGET, "--package", package])
+        .arg("--target-dir")
+        .arg(target_directory)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags)
+        .envs(variables.iter().map(|(key, value)| (*key, value)));
+    let status = command.status().unwrap_or_else(|error| panic!("cargo can't be started: {error}"));
+    assert!(status.success(), "{package} can't be built: {status}");
+    let module: PathBuf =
+        target_directory.join(TARGET).join("canister").join(format!("{}.wasm", package.replace('-', "_")));
+    fs::read(&module).unwrap_or_else(|error| panic!("{}: {error}", module.display()))
+}

@@ -1,0 +1,214 @@
+//! The client: one router, one transport, and what the library knows about the service.
+
+use candid::Principal;
+use canopy_types::{DeleteReply, PutReply, Record};
+
+use crate::clock::Clock;
+use crate::message::Message;
+use crate::outcome::{NotDone, SettleError, TooLate, Unknown, WriteError};
+use crate::retry::RetryPolicy;
+use crate::routes::Routes;
+use crate::transport::Transport;
+use crate::write::{Delete, Put, Write};
+use std::sync::Arc;
+
+/// How operations get to their shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routing {
+    /// Straight to the shard, by a copy of the routing table, wherever the service lets the caller; else through the
+    /// router.
+    #[default]
+    Direct,
+    /// Through the router, always.
+    ThroughRouter,
+}
+
+/// Stores and reads records of one Canopy service.
+///
+/// All methods take `&self`, so one client can have many operations under way. It keeps a copy of the routing table and
+/// what it learned about the service's clock, so make it once and keep it.
+///
+/// ```
+/// use candid::Principal;
+/// use canopy_client::transport::Transport;
+/// use canopy_client::{Client, NotDone, Put, WriteError};
+///
+/// async fn greet<T: Transport>(client: &Client<T>) -> Result<(), Box<dyn std::error::Error>> {
+///     match client.put(Put::new("greeting", "hello").if_absent()).await {
+///         Ok(reply) => println!("stored as version {}", reply.version.0),
+///         // Typed, with advice: try again later, ask differently, or ask an administrator.
+///         Err(WriteError::NotDone(not_done)) => println!("{not_done}: {:?}", not_done.advice()),
+///         // May have been done. The same operation again, which does nothing twice:
+///         Err(WriteError::Unknown(unknown)) => drop(client.settle(unknown).await?),
+///     }
+///     let record = client.get("greeting").await?;
+///     assert!(record.is_some());
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Client<T> {
+    pub(crate) transport: T,
+    pub(crate) router: Principal,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) clock: Clock,
+    pub(crate) routes: Routes,
+}
+
+impl<T: Transport> Client<T> {
+    /// Speaks to the service of `router` through `transport`.
+    pub fn new(transport: T, router: Principal) -> Self {
+        let routes = Routes::new(Routing::default());
+        Self { transport, router, retry: RetryPolicy::default(), clock: Clock::default(), routes }
+    }
+
+    /// Changes how often and after how long something is tried again.
+    pub fn with_retry_policy(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// Changes how operations get to their shards.
+    pub fn with_routing(mut self, routing: Routing) -> Self {
+        self.routes = Routes::new(routing);
+        self
+    }
+
+    /// Shows the transport.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// Shows the router's canister.
+    pub fn router(&self) -> Principal {
+        self.router
+    }
+
+    /// Stores a value and tells the record's new version.
+    ///
+    /// # Errors
+    ///
+    /// That it wasn't done, and why; or that nobody knows, see [`Client::settle`].
+    pub async fn put(&self, put: Put) -> Result<PutReply, WriteError<Put>> {
+        self.write_one(put).await
+    }
+
+    /// Removes a record and tells the version that it had.
+    ///
+    /// # Errors
+    ///
+    /// As for `put`.
+    pub async fn delete(&self, delete: Delete) -> Result<DeleteReply, WriteError<Delete>> {
+        self.write_one(delete).await
+    }
+
+    /// Reads the newest record under `key`; `None` when there is none.
+    ///
+    /// The answer is agreed on by the subnet, so it takes as long as a write.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Record>, NotDone> {
+        self.read_one(key.as_ref(), None, Reading::Agreed).await
+    }
+
+    /// Reads the record under `key` from one replica: faster and free, but possibly a moment old, and only as honest as
+    /// that replica. In a canister, which can't, it is [`Client::get`].
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub async fn get_query(&self, key: impl AsRef<[u8]>) -> Result<Option<Record>, NotDone> {
+        let reading = if self.transport.can_query_composite() { Reading::OneReplica } else { Reading::Agreed };
+        self.read_one(key.as_ref(), None, reading).await
+    }
+
+    /// Reads everything about the record under `key` but its value: `value` is empty, `value_bytes` tells its length.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub async fn get_without_value(&self, key: impl AsRef<[u8]>) -> Result<Option<Record>, NotDone> {
+        self.read_one(key.as_ref(), Some(false), Reading::Agreed).await
+    }
+
+    /// Finds out what became of a write whose answer was lost, by sending the same operation again: if it was done, this
+    /// tells what it did then, and otherwise it is done now. It is never done twice.
+    ///
+    /// # Errors
+    ///
+    /// That it was not done and never will be; that again no answer came; or that it was issued more than 15 minutes ago,
+    /// so that nobody remembers.
+    pub async fn settle<W: Write>(&self, unknown: Unknown<W>) -> Result<W::Done, SettleError<W>> {
+        let mut results = self.settle_many(vec![unknown]).await;
+        results.pop().expect("INVARIANT: one result per unknown write")
+    }
+
+    /// Settles several writes at once. Writes that were sent in one message are sent in one message again.
+    pub async fn settle_many<W: Write>(&self, unknown: Vec<Unknown<W>>) -> Vec<Result<W::Done, SettleError<W>>> {
+        let mut results: Vec<Option<Result<W::Done, SettleError<W>>>> = unknown.iter().map(|_| None).collect();
+        let now = self.now();
+        // Messages in the order of their first write, with the results that their items are for.
+        let mut messages: Vec<(Arc<Message<W>>, Vec<(usize, usize)>)> = Vec::new();
+        for (result, unknown) in unknown.into_iter().enumerate() {
+            if unknown.is_too_late(now) {
+                results[result] = Some(Err(too_late(&unknown.message, unknown.place)));
+                continue;
+            }
+            match messages.iter_mut().find(|(message, _)| Arc::ptr_eq(message, &unknown.message)) {
+                Some((_, items)) => items.push((unknown.place, result)),
+                None => messages.push((unknown.message, vec![(unknown.place, result)])),
+            }
+        }
+        for (result, settled) in self.settle_messages(messages).await {
+            results[result] = Some(settled);
+        }
+        results.into_iter().map(|result| result.expect("INVARIANT: one result per unknown write")).collect()
+    }
+
+    async fn write_one<W: Write>(&self, write: W) -> Result<W::Done, WriteError<W>> {
+        write.check().map_err(|reason| WriteError::NotDone(reason.into()))?;
+        let mut results = self.write_all(vec![write]).await;
+        results.pop().expect("INVARIANT: one result per write")
+    }
+
+    /// Tells the service's time, as far as it is known.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.service_time(self.transport.now_nanoseconds())
+    }
+}
+
+/// Who answers a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    Agreed,
+    OneReplica,
+}
+
+/// Says that a write of a message can't be settled any more.
+pub(crate) fn too_late<W: Write>(message: &Message<W>, place: usize) -> SettleError<W> {
+    SettleError::TooLate(TooLate { write: message.write(place).clone() })
+}
+
+/// Checks that no key comes twice.
+pub(crate) fn check_keys<'a>(keys: impl Iterator<Item = &'a [u8]>) -> Result<(), NotDone> {
+    let mut seen = std::collections::BTreeMap::new();
+    for (second, key) in keys.enumerate() {
+        if let Some(first) = seen.insert(key, second) {
+            return Err(crate::reason::Reason::KeyTwice { first, second }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Names the item that can't be accepted.
+pub(crate) fn check_items<I>(
+    items: &[I],
+    check: impl Fn(&I) -> Result<(), crate::reason::Reason>,
+) -> Result<(), NotDone> {
+    for (index, item) in items.iter().enumerate() {
+        check(item).map_err(|reason| crate::reason::Reason::Item { index, reason: Box::new(reason) })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! Scans: all records, page by page, in the order of their keys' hashes.
+
+use canopy_types::api::{ScanArguments, ScanPage, ScanResult, ScannedRecord};
+use canopy_types::codec::encode;
+use canopy_types::{HashRange, Record};
+use serde_bytes::ByteBuf;
+use std::collections::VecDeque;
+use std::num::{NonZeroU32, NonZeroU64};
+
+use crate::client::{Client, Reading};
+use crate::judge::{Heard, Place};
+use crate::outcome::NotDone;
+use crate::reading::{Next, answer, next};
+use crate::reason::{Reason, Refused};
+use crate::requests::read_any;
+use crate::retry::Attempts;
+use crate::transport::Transport;
+use crate::writing::UNREADABLE;
+
+#[cfg(test)]
+mod tests;
+
+/// Pages without records that are passed in search of the next record.
+const EMPTY_PAGES_MAX: u32 = 100_000;
+
+/// What to scan, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScanOptions {
+    /// Only records of these hashes; all when `None`.
+    pub range: Option<HashRange>,
+    /// Only keys that begin with this; all when `None`. A filter and not an index: everything is walked through. A caller
+    /// whose role is limited to a prefix has to give it, or a longer one.
+    pub key_prefix: Option<Vec<u8>>,
+    /// Where to go on, from [`Scan::cursor`] of a scan of the same range and prefix; at the beginning when `None`.
+    pub cursor: Option<Vec<u8>>,
+    /// Most records of a page.
+    pub page_records_max: Option<NonZeroU32>,
+    /// Most bytes of keys and values of a page.
+    pub page_bytes_max: Option<NonZeroU64>,
+    /// Only the values' lengths, which are in `value_bytes` then.
+    pub without_values: bool,
+    /// Ask one replica: faster and free, but possibly a moment old, and only as honest as it. Not in canisters.
+    pub one_replica: bool,
+}
+
+/// A scan under way.
+///
+/// Whatever is there from its beginning to its end is met once; what is put or deleted meanwhile may be met or not. After
+/// an error it can go on where it was.
+#[derive(Debug)]
+pub struct Scan<'a, T> {
+    client: &'a Client<T>,
+    options: ScanOptions,
+    /// Of the last page, not yet given.
+    records: VecDeque<ScannedRecord>,
+    is_at_end: bool,
+}
+
+impl<T: Transport> Client<T> {
+    /// Begins to scan. Nothing is asked until the first page or record is.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, NotDone, ScanOptions};
+    ///
+    /// async fn count<T: Transport>(client: &Client<T>) -> Result<u64, NotDone> {
+    ///     let mut scan = client.scan(ScanOptions { without_values: true, ..ScanOptions::default() });
+    ///     let mut records = 0;
+    ///     while let Some(_record) = scan.next().await? {
+    ///         records += 1;
+    ///     }
+    ///     Ok(records)
+    /// }
+    /// ```
+    pub fn scan(&self, options: ScanOptions) -> Scan<'_, T> {
+        Scan { client: self, options, records: VecDeque::new(), is_at_end: false }
+    }
+}
+
+impl<T: Transport> Scan<'_, T> {
+    /// Gives the next record; `None` at the end. A value that was too long for its page is fetched.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer. The next call tries again.
+    #[expect(clippy::should_implement_trait, reason = "an iterator can't wait")]
+    pub async fn next(&mut self) -> Result<Option<ScannedRecord>, NotDone> {
+        for _ in 0..EMPTY_PAGES_MAX {
+            if let Some(record) = self.records.pop_front() {
+                return Ok(Some(record));
+            }
+            match self.next_page().await? {
+                None => return Ok(None),
+                Some(records) => self.records.extend(records),
+            }
+        }
+        Err(Reason::NoAnswer { message: format!("{EMPTY_PAGES_MAX} pages without records") }.into())
+    }
+
+    /// Gives the next page, which may have no records; `None` at the end. Don't mix with [`Scan::next`].
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer. The next call tries again.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<ScannedRecord>>, NotDone> {
+        if self.is_at_end {
+            return Ok(None);
+        }
+        let page = self.client.read_page(&self.options).await?;
+        let mut records = Vec::with_capacity(page.records.len());
+        for record in page.records {
+            records.extend(self.complete(record).await?);
+        }
+        let cursor = page.cursor.map(ByteBuf::into_vec);
+        if cursor.is_some() && cursor == self.options.cursor {
+            return Err(Reason::NotUnderstood { message: "the scan doesn't get on".to_string() }.into());
+        }
+        self.is_at_end = cursor.is_none();
+        self.options.cursor = cursor;
+        Ok(Some(records))
+    }
+
+    /// Tells where the next page begins, for another scan to go on; `None` at the beginning and at the end.
+    pub fn cursor(&self) -> Option<&[u8]> {
+        self.options.cursor.as_deref()
+    }
+
+    /// Fetches the value of a record that was too long for its page; `None` if the record is gone.
+    async fn complete(&self, scanned: ScannedRecord) -> Result<Option<ScannedRecord>, NotDone> {
+        if self.options.without_values || scanned.value_bytes.is_none() {
+            return Ok(Some(scanned));
+        }
+        let reading = self.options.reading(self.client);
+        let record = self.client.read_one(&scanned.key, None, reading).await?;
+        Ok(record.map(|Record { value, version, expires_at_nanoseconds, value_bytes }| ScannedRecord {
+            key: scanned.key,
+            value,
+            version,
+            expires_at_nanoseconds,
+            value_bytes,
+        }))
+    }
+}
+
+impl ScanOptions {
+    fn reading<T: Transport>(&self, client: &Client<T>) -> Reading {
+        if self.one_replica && client.transport.can_query_composite() { Reading::OneReplica } else { Reading::Agreed }
+    }
+}
+
+impl<T: Transport> Client<T> {
+    async fn read_page(&self, options: &ScanOptions) -> Result<ScanPage, NotDone> {
+        let arguments = encode(&ScanArguments {
+            cursor: options.cursor.clone().map(ByteBuf::from),
+            records_max: options.page_records_max.map(NonZeroU32::get),
+            bytes_max: options.page_bytes_max.map(NonZeroU64::get),
+            include_value: options.without_values.then_some(false),
+            range: options.range,
+            prefix: options.key_prefix.clone().map(ByteBuf::from),
+        });
+        let mut attempts = Attempts::begin(self.retry, &self.transport);
+        loop {
+            let reply = match options.reading(self) {
+                Reading::Agreed => self.transport.update(self.router, "scan", &arguments).await,
+                Reading::OneReplica => self.transport.query(self.router, "scan_query", &arguments).await,
+            };
+            let heard = match reply {
+                Err(error) => Heard::from_call_error(error, Place::Router),
+                Ok(reply) => match read_any::<ScanResult>(&reply) {
+                    Some(Ok(page)) => Heard::Done(page),
+                    Some(Err(error)) => Heard::from_refused(Refused::from(error)),
+                    None => Heard::Lost(UNREADABLE.to_string()),
+                },
+            };
+            match next(&heard) {
+                Next::Later { wait_milliseconds, lost }
+                    if attempts.next(&self.transport, wait_milliseconds, lost).await => {}
+                _ => return answer(heard).map_err(NotDone::from),
+            }
+        }
+    }
+}
