@@ -96,12 +96,24 @@ impl Chance {
         self.rates[fault as usize] = millionths.min(RATE_SCALE);
     }
 
-    /// Draws whether a fault happens now. Draws nothing while its rate is 0.
+    /// Draws whether a fault happens now, and counts it. Draws nothing while its rate is 0.
     pub fn fires(&mut self, fault: Fault) -> bool {
-        let rate = self.rates[fault as usize];
-        let fires = rate > 0 && self.below(Point::Fault, RATE_SCALE as u64) < rate as u64;
+        let fires = self.lurks(fault);
         self.fired[fault as usize] += u64::from(fires);
         fires
+    }
+
+    /// Draws whether a fault waits for a message, which may not run into it: what does is told to [`Chance::note`].
+    pub fn lurks(&mut self, fault: Fault) -> bool {
+        let rate = self.rates[fault as usize];
+        rate > 0 && self.below(Point::Fault, RATE_SCALE as u64) < rate as u64
+    }
+
+    /// Counts faults that messages ran into.
+    pub fn note(&mut self, faults: &[Fault]) {
+        for fault in faults {
+            self.fired[*fault as usize] += 1;
+        }
     }
 
     /// Counts how often a fault happened.

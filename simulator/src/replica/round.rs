@@ -205,6 +205,7 @@ impl SubnetState {
             used.instructions += effects.instructions as i64 + MESSAGE_OVERHEAD_INSTRUCTIONS;
             used.heap_delta_bytes += effects.heap_delta_bytes;
             self.host_memory.wrote(effects.heap_delta_bytes);
+            self.chance.note(&effects.faults);
             self.apply_effects(id, effects);
         }
     }
@@ -310,12 +311,14 @@ fn inject(prepared: &mut Prepared, chance: &mut Chance) {
     let system = &mut prepared.system;
     system.faults = ExecutionFaults {
         fail_call_perform: chance
-            .fires(Fault::CallPerformFails)
+            .lurks(Fault::CallPerformFails)
             .then(|| chance.below(Point::Fault, CALLS_CONSIDERED) as u32),
-        fail_stable_grow: chance.fires(Fault::StableGrowFails),
-        trap_stable_grow: chance.fires(Fault::StableGrowTraps),
+        fail_stable_grow: chance.lurks(Fault::StableGrowFails),
+        trap_stable_grow: chance.lurks(Fault::StableGrowTraps),
+        ..ExecutionFaults::default()
     };
-    if chance.fires(Fault::OutOfInstructions) {
+    if chance.lurks(Fault::OutOfInstructions) {
+        system.faults.fewer_instructions = true;
         // Every order of magnitude is as likely as another: most messages are short.
         let bits = chance.below(Point::Fault, INTERRUPTED_BITS_MAX);
         system.instructions_max = system.instructions_max.min(chance.below(Point::Fault, 1 << bits));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use candid::Principal;
 
+use crate::chance::Fault;
 use crate::cycles::{Fees, IdleBurn, SubnetMemory};
 
 /// The contexts of the interface specification; ic0 functions are allowed by context (`ic-facts.md` section 2).
@@ -106,6 +107,10 @@ pub struct ExecutionFaults {
     pub fail_stable_grow: bool,
     /// `stable_grow` traps, as when cycles are short.
     pub trap_stable_grow: bool,
+    /// `instructions_max` was lowered.
+    pub fewer_instructions: bool,
+    /// Those that the code ran into.
+    pub hit: Vec<Fault>,
 }
 
 /// A call under construction, or performed.

@@ -7,7 +7,8 @@
 
 use candid::Principal;
 
-use crate::errors::UserError;
+use crate::chance::Fault;
+use crate::errors::{ErrorCode, UserError};
 use crate::event_log::{Event, EventKind, short_hash};
 use crate::limits::*;
 use crate::replica::state::*;
@@ -46,6 +47,8 @@ pub struct Effects {
     /// Of this round.
     pub instructions: u64,
     pub heap_delta_bytes: u64,
+    /// Faults that the message ran into.
+    pub faults: Vec<Fault>,
 }
 
 /// Which part of its execution a message has reached.
@@ -109,6 +112,9 @@ pub fn run(
         }
         Err(trap) => {
             code.runtime.rollback();
+            if system.faults.fewer_instructions && trap.code == ErrorCode::CanisterInstructionLimitExceeded {
+                system.faults.hit.push(Fault::OutOfInstructions);
+            }
             let mut failure = error_of(&trap, &canister.id);
             log_failure(canister, system.time_nanos, std::mem::take(&mut system.printed), &trap);
             if let Some(closure) = cleanup {
@@ -140,6 +146,7 @@ pub fn run(
             error = Some(failure);
         }
     }
+    effects.faults.append(&mut system.faults.hit);
     let fee = surroundings.config.fees.execution(instructions, canister.is_wasm64()).min(prepaid);
     canister.account.consumed += fee;
     canister.account.balance += prepaid - fee;
@@ -192,6 +199,7 @@ fn clear(system: &mut System, account: Account) {
     system.certified_data = None;
     system.global_timer_nanos = None;
     system.printed.clear();
+    system.faults.hit.clear();
 }
 
 /// Applies what a successful message asked for.

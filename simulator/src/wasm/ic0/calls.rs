@@ -4,6 +4,7 @@ use candid::Principal;
 
 use super::message::SENT_BYTE;
 use super::{Call, Failure, Row, cycles};
+use crate::chance::Fault;
 use crate::limits::{BEST_EFFORT_TIMEOUT_SECONDS_MAX, CALL_BYTES_MAX, QUEUE_SLOTS, REPLY_BYTES_MAX};
 use crate::wasm::system::{Closure, Context, OutgoingCall, System};
 
@@ -143,7 +144,11 @@ fn perform(call: &mut Call) -> Result<u64, Failure> {
     }
     let price = request.request_fee + request.prepaid_response + request.prepaid_callback;
     let outstanding = system.outstanding.get(&callee).copied().unwrap_or(0);
-    let accepted = system.faults.fail_call_perform != Some(number)
+    let fails = system.faults.fail_call_perform == Some(number);
+    if fails {
+        system.faults.hit.push(Fault::CallPerformFails);
+    }
+    let accepted = !fails
         && (is_composite || reserved_bytes <= system.guaranteed_bytes_left)
         && system.callbacks_left > 0
         && price <= cycles::liquid(system)

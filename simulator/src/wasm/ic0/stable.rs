@@ -2,6 +2,7 @@
 
 use super::growth::{self, Refusal};
 use super::{Call, Failure, Row, range};
+use crate::chance::Fault;
 use crate::errors::ErrorCode;
 use crate::limits::{GIB, OS_PAGE_BYTES, WASM_PAGE_BYTES};
 use crate::wasm::stable::WASM_PAGES_MAX;
@@ -52,10 +53,15 @@ fn grow(call: &mut Call, pages_max: u64) -> Result<u64, Failure> {
     let system = state.system.as_mut().expect("code runs within an execution");
     let bytes = pages.saturating_mul(WASM_PAGE_BYTES);
     if system.faults.trap_stable_grow {
+        system.faults.hit.push(Fault::StableGrowTraps);
         let Refusal::Trap(failure) = growth::short_of_cycles(bytes, 1) else { return Ok(REFUSED) };
         return Err(failure);
     }
-    if system.faults.fail_stable_grow || size.saturating_add(pages) > pages_max {
+    if system.faults.fail_stable_grow {
+        system.faults.hit.push(Fault::StableGrowFails);
+        return Ok(REFUSED);
+    }
+    if size.saturating_add(pages) > pages_max {
         return Ok(REFUSED);
     }
     match growth::take(system, bytes) {
