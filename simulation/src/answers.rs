@@ -1,12 +1,13 @@
-//! What an answer of the service, or of the platform, says about an operation.
+//! What an answer of the service, or of the platform, says about one sending of an operation.
 
 use canopy_simulator::errors::{ErrorCode, UserError};
 use canopy_simulator::event_log::short_hash;
 use canopy_types::codec::decode;
-use canopy_types::{DeleteError, DeleteResult, GetError, GetResult, PutError, PutResult};
+use canopy_types::{BusyReason, DeleteError, DeleteResult, GetError, GetResult, PutError, PutResult, Record, Version};
 
 use crate::caller::Forwarded;
-use crate::history::{Fingerprint, Outcome, Seen};
+use crate::history::{Fingerprint, NotRun, Outcome, Seen, Told};
+use crate::tally::Happening;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,42 @@ impl Method {
             Method::GetQuery => "get_query",
         }
     }
+
+    pub fn is_write(self) -> bool {
+        matches!(self, Method::Put | Method::Delete)
+    }
+}
+
+/// What one sending was told, and what kind of answer that was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub told: Told,
+    pub kind: Happening,
+}
+
+impl Answer {
+    fn done(outcome: Outcome, kind: Happening) -> Self {
+        Self { told: Told::Done(outcome), kind }
+    }
+
+    fn not_run(why: NotRun, kind: Happening) -> Self {
+        Self { told: Told::NotRun(why), kind }
+    }
+
+    fn refused(kind: Happening) -> Self {
+        Self::not_run(NotRun::Refused, kind)
+    }
+
+    /// Says that nothing is known.
+    pub fn may_run(kind: Happening) -> Self {
+        Self { told: Told::MayRun, kind }
+    }
+
+    fn precondition_failed(found: Option<Version>) -> Self {
+        let found = found.map(|version| version.0);
+        // Which precondition it was is noted where it is known.
+        Self::done(Outcome::PreconditionFailed { found }, Happening::VersionFailed)
+    }
 }
 
 /// An answer that must never be given, whatever goes wrong.
@@ -44,41 +81,90 @@ pub fn fingerprint(value: &[u8]) -> Fingerprint {
 ///
 /// # Errors
 /// A reply that can't be decoded, or one that blames the arguments.
-pub fn read_reply(method: Method, reply: &[u8]) -> Result<Outcome, Impossible> {
+pub fn read_reply(method: Method, reply: &[u8]) -> Result<Answer, Impossible> {
     let undecodable = |_| Impossible(format!("`{}` replied something that is not its type", method.name()));
     match method {
         Method::Put => match decode::<PutResult>(reply).map_err(undecodable)? {
-            Ok(done) => Ok(Outcome::Put { version: done.version.0 }),
-            Err(PutError::Unknown { .. }) => Ok(Outcome::Unknown),
-            Err(PutError::NotReady { .. } | PutError::Busy { .. } | PutError::OutOfSpace { .. }) => {
-                Ok(Outcome::Refused)
-            }
-            Err(PutError::ShardUnavailable { .. }) => Ok(Outcome::Refused),
-            Err(other) => Err(Impossible(format!("a legal put was answered {other:?}"))),
+            Ok(done) => Ok(Answer::done(Outcome::Put { version: done.version.0 }, Happening::PutDone)),
+            Err(error) => read_put_error(error),
         },
         Method::Delete => match decode::<DeleteResult>(reply).map_err(undecodable)? {
-            Ok(done) => Ok(Outcome::Deleted(done.deleted.map(|version| version.0))),
-            Err(DeleteError::Unknown { .. }) => Ok(Outcome::Unknown),
-            Err(DeleteError::NotReady { .. } | DeleteError::Busy { .. } | DeleteError::OutOfSpace { .. }) => {
-                Ok(Outcome::Refused)
+            Ok(done) => {
+                let kind = if done.deleted.is_some() { Happening::DeleteDone } else { Happening::NothingDeleted };
+                Ok(Answer::done(Outcome::Deleted(done.deleted.map(|version| version.0)), kind))
             }
-            Err(DeleteError::ShardUnavailable { .. }) => Ok(Outcome::Refused),
-            Err(other) => Err(Impossible(format!("a legal delete was answered {other:?}"))),
+            Err(error) => read_delete_error(error),
         },
         Method::Get | Method::GetQuery => match decode::<GetResult>(reply).map_err(undecodable)? {
-            Ok(record) => Ok(Outcome::Got(
-                record.map(|record| Seen { value: fingerprint(&record.value), version: record.version.0 }),
-            )),
-            Err(GetError::NotReady { .. } | GetError::Busy { .. } | GetError::ShardUnavailable { .. }) => {
-                Ok(Outcome::Refused)
-            }
+            Ok(record) => Ok(read_record(record)),
+            Err(GetError::NotReady { .. }) => Ok(Answer::refused(Happening::NotReady)),
+            Err(GetError::Busy { reason, .. }) => Ok(Answer::refused(read_busy(&reason))),
+            Err(GetError::Unauthorised { .. }) => Ok(Answer::not_run(NotRun::Unauthorised, Happening::Unauthorised)),
+            Err(GetError::ShardUnavailable { .. }) => Ok(Answer::refused(Happening::ShardUnavailable)),
             Err(other) => Err(Impossible(format!("a legal get was answered {other:?}"))),
         },
     }
 }
 
+fn read_record(record: Option<Record>) -> Answer {
+    let kind = match &record {
+        None => Happening::NothingRead,
+        Some(record) if record.value_bytes.is_some() => Happening::RecordReadWithoutValue,
+        Some(record) if record.expires_at_nanoseconds.is_some() => Happening::EndingRecordRead,
+        Some(record) if record.value.len() == canopy_types::limits::VALUE_BYTES_MAX => Happening::LargeValueRead,
+        Some(_) => Happening::RecordRead,
+    };
+    let seen = record.map(|record| Seen {
+        value: record.value_bytes.is_none().then(|| fingerprint(&record.value)),
+        version: record.version.0,
+        expires_at_nanos: record.expires_at_nanoseconds,
+    });
+    Answer::done(Outcome::Got(seen), kind)
+}
+
+fn read_put_error(error: PutError) -> Result<Answer, Impossible> {
+    Ok(match error {
+        PutError::PreconditionFailed { found } => Answer::precondition_failed(found),
+        PutError::Unknown { .. } => Answer::may_run(Happening::Unknown),
+        PutError::NotReady { .. } => Answer::refused(Happening::NotReady),
+        PutError::Busy { reason, .. } => Answer::refused(read_busy(&reason)),
+        PutError::OutOfSpace { .. } => Answer::refused(Happening::OutOfSpace),
+        PutError::ShardUnavailable { .. } => Answer::refused(Happening::ShardUnavailable),
+        PutError::OperationTooOld { .. } => Answer::not_run(NotRun::TooOld, Happening::TooOld),
+        PutError::OperationFromTheFuture { .. } => Answer::not_run(NotRun::FromTheFuture, Happening::FromTheFuture),
+        PutError::Unauthorised { .. } => Answer::not_run(NotRun::Unauthorised, Happening::Unauthorised),
+        PutError::OperationIdReused => Answer::not_run(NotRun::IdReused, Happening::IdReused),
+        other => return Err(Impossible(format!("a legal put was answered {other:?}"))),
+    })
+}
+
+fn read_delete_error(error: DeleteError) -> Result<Answer, Impossible> {
+    Ok(match error {
+        DeleteError::PreconditionFailed { found } => Answer::precondition_failed(found),
+        DeleteError::Unknown { .. } => Answer::may_run(Happening::Unknown),
+        DeleteError::NotReady { .. } => Answer::refused(Happening::NotReady),
+        DeleteError::Busy { reason, .. } => Answer::refused(read_busy(&reason)),
+        DeleteError::OutOfSpace { .. } => Answer::refused(Happening::OutOfSpace),
+        DeleteError::ShardUnavailable { .. } => Answer::refused(Happening::ShardUnavailable),
+        DeleteError::OperationTooOld { .. } => Answer::not_run(NotRun::TooOld, Happening::TooOld),
+        DeleteError::OperationFromTheFuture { .. } => Answer::not_run(NotRun::FromTheFuture, Happening::FromTheFuture),
+        DeleteError::Unauthorised { .. } => Answer::not_run(NotRun::Unauthorised, Happening::Unauthorised),
+        DeleteError::OperationIdReused => Answer::not_run(NotRun::IdReused, Happening::IdReused),
+        other => return Err(Impossible(format!("a legal delete was answered {other:?}"))),
+    })
+}
+
+fn read_busy(reason: &BusyReason) -> Happening {
+    match reason {
+        BusyReason::RouterCycles { .. } => Happening::BusyCycles,
+        BusyReason::Platform { .. } => Happening::BusyPlatform,
+        BusyReason::ShardGrows => Happening::BusyShardGrows,
+        _ => Happening::BusyOther,
+    }
+}
+
 /// Reads the platform's reject of an ingress message. `submitted`: the subnet had accepted the message.
-pub fn read_reject(error: &UserError, submitted: bool) -> Outcome {
+pub fn read_reject(error: &UserError, submitted: bool) -> Answer {
     let never_ran = matches!(
         error.code,
         ErrorCode::CanisterStopped
@@ -87,25 +173,30 @@ pub fn read_reject(error: &UserError, submitted: bool) -> Outcome {
             | ErrorCode::CanisterNotFound
             | ErrorCode::CanisterWasmModuleNotFound
             | ErrorCode::CanisterQueueFull
-            | ErrorCode::IngressMessageTimeout
     );
-    // Any other reject of an accepted message may come from a callback, after the shard did its work.
-    if never_ran || !submitted { Outcome::Refused } else { Outcome::Unknown }
+    match (submitted, error.code) {
+        (false, _) => Answer::refused(Happening::NotSubmitted),
+        (true, ErrorCode::IngressMessageTimeout) => Answer::refused(Happening::Expired),
+        (true, _) if never_ran => Answer::refused(Happening::Rejected),
+        // Any other reject of an accepted message may come from a callback, after the shard did its work.
+        (true, _) => Answer::may_run(Happening::RejectedLate),
+    }
 }
 
 /// Reads what a caller canister was told.
 ///
 /// # Errors
 /// As [`read_reply`].
-pub fn read_forwarded(method: Method, forwarded: &Forwarded) -> Result<Outcome, Impossible> {
+pub fn read_forwarded(method: Method, forwarded: &Forwarded) -> Result<Answer, Impossible> {
     match forwarded {
         Forwarded::Reply(reply) => read_reply(method, reply),
+        Forwarded::NotSent => Ok(Answer::refused(Happening::CallNotSent)),
         // Nothing was delivered.
-        Forwarded::Reject { code: 1..=3, .. } | Forwarded::NotSent => Ok(Outcome::Refused),
+        Forwarded::Reject { code: 1..=3, .. } => Ok(Answer::refused(Happening::CallRejected)),
         Forwarded::Reject { code: 5, message } if message.contains("is stopped") || message.contains("is stopping") => {
-            Ok(Outcome::Refused)
+            Ok(Answer::refused(Happening::CallRejected))
         }
-        Forwarded::Reject { .. } => Ok(Outcome::Unknown),
+        Forwarded::Reject { .. } => Ok(Answer::may_run(Happening::CallUnknown)),
     }
 }
 

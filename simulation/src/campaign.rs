@@ -14,6 +14,7 @@ use crate::history::Counts;
 use crate::network::Service;
 use crate::run::{Failure, Report, run};
 use crate::shrink::shrink;
+use crate::tally::{Happening, Tally};
 
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,7 @@ pub struct Summary {
     pub seconds: f64,
     /// Runs in which a fault was on, and how often it happened.
     pub fired: BTreeMap<FaultName, (usize, u64)>,
+    pub tally: Tally,
     /// What the answers that were not `done` said, and how often.
     pub reasons: BTreeMap<String, u64>,
     pub failed: Vec<FailedSeed>,
@@ -65,13 +67,15 @@ pub struct Summary {
 pub enum Weakness {
     /// A fault was on and never happened.
     NeverFired(FaultName),
+    /// A kind of answer, of sending again or of precondition never occurred.
+    NeverHappened(Happening),
     /// Fewer than half of the operations were done.
     LittleDone(Counts),
 }
 
 impl Campaign {
-    /// Runs all seeds; stops at the first failure.
-    pub fn run(&self, progress: &ProgressBar) -> Summary {
+    /// Runs all seeds; stops at the first failure. `report` is told after each how many are done, in how many seconds.
+    pub fn run(&self, progress: &ProgressBar, report: &(dyn Fn(usize, f64) + Sync)) -> Summary {
         let begun = Instant::now();
         let next = AtomicUsize::new(0);
         let summary = Mutex::new(Summary::default());
@@ -81,19 +85,20 @@ impl Campaign {
                     loop {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         let Some(seed) = self.seeds.get(at).copied() else { return };
-                        let (report, repeated) = self.run_seed(at, seed);
+                        let (outcome, repeated) = self.run_seed(at, seed);
                         let mut summary = summary.lock().expect("no thread panics while it holds the sums");
                         if !summary.failed.is_empty() {
                             return;
                         }
-                        summary.add(&report, repeated);
+                        summary.add(&outcome, repeated);
                         progress.inc(1);
-                        if let Some(failure) = report.failure {
+                        report(summary.runs, begun.elapsed().as_secs_f64());
+                        if let Some(failure) = outcome.failure {
                             summary.failed.push(FailedSeed {
                                 seed,
                                 options: self.options.clone(),
                                 failure,
-                                events: report.events,
+                                events: outcome.events,
                                 shrunk: None,
                             });
                             next.store(self.seeds.len(), Ordering::Relaxed);
@@ -150,6 +155,7 @@ impl Summary {
             sum.0 += 1;
             sum.1 += times;
         }
+        self.tally.add(&report.tally);
         for (reason, times) in &report.reasons {
             *self.reasons.entry(reason.clone()).or_default() += times;
         }
@@ -166,6 +172,7 @@ impl Summary {
             .filter(|(_, (_, times))| *times == 0)
             .map(|(fault, _)| Weakness::NeverFired(*fault))
             .collect();
+        weaknesses.extend(self.tally.missing().map(Weakness::NeverHappened));
         if self.counts.done * 2 < self.counts.total() {
             weaknesses.push(Weakness::LittleDone(self.counts));
         }

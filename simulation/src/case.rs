@@ -15,15 +15,26 @@ pub mod stream {
     pub const WORKLOAD: u64 = 3;
     pub const ADMINISTRATOR: u64 = 4;
     pub const CLOCK: u64 = 5;
+    pub const GUESTS: u64 = 6;
 }
 
 /// Operations of a run unless the command line says otherwise.
 pub const OPERATIONS_DEFAULT: usize = 220;
+/// Operations of each run of the campaign whose summary is committed.
+pub const CAMPAIGN_OPERATIONS: usize = 2_000;
 pub const OPERATIONS_MAX: usize = 100_000;
 const SHARDS_MAX: u64 = 4;
-const KEYS_MAX: u64 = 10;
-const USERS_MAX: u64 = 6;
-const CALLERS_MAX: u64 = 4;
+const KEYS_MAX: u64 = 16;
+/// One case in so many has one shard and so many keys, many of them with values of 1 MiB.
+const HEAVY_ONE_IN: u64 = 12;
+const HEAVY_KEYS: (u64, u64) = (200, 250);
+const HEAVY_LARGE_VALUE_ONE_IN: u64 = 2;
+/// Clients of a run, some of them people and some canisters.
+pub const CLIENTS: usize = 20;
+/// Canisters among the clients whose rights change; the platform asks nobody before it delivers their calls.
+const GUEST_CANISTERS: usize = 3;
+/// Fewest of either.
+const EITHER_MIN: u64 = 4;
 const KEY_BYTES_MAX: u64 = canopy_types::limits::KEY_BYTES_MAX as u64;
 
 /// What the command line says about all runs.
@@ -61,6 +72,8 @@ pub struct Case {
     pub users: usize,
     /// Clients that are canisters.
     pub callers: usize,
+    /// Clients whose rights change: the last of the people and the last canisters.
+    pub guests: Vec<usize>,
     pub mix: Mix,
     /// One value in so many is 1 MiB; 0: none.
     pub large_value_one_in: u64,
@@ -80,13 +93,22 @@ impl Case {
         let callers_elsewhere = draw.below(3) == 0;
         let initial_shards = draw.between(1, SHARDS_MAX) as u32;
         let key_count = draw.between(1, KEYS_MAX);
-        let users = draw.between(1, USERS_MAX) as usize;
-        let callers = draw.below(CALLERS_MAX + 1) as usize;
+        let users = draw.between(EITHER_MIN, CLIENTS as u64 - EITHER_MIN) as usize;
         let mix =
             Mix { put: draw.between(2, 10), get: draw.between(2, 10), delete: draw.below(4), get_query: draw.below(4) };
         let large_value_one_in = if draw.below(8) == 0 { draw.between(40, 120) } else { 0 };
+        // Enough bytes that a shard must grow while it serves.
+        let heavy = draw.below(HEAVY_ONE_IN) == 0;
+        let heavy_key_count = draw.between(HEAVY_KEYS.0, HEAVY_KEYS.1);
+        let (initial_shards, key_count, large_value_one_in) = if heavy {
+            (1, heavy_key_count, HEAVY_LARGE_VALUE_ONE_IN)
+        } else {
+            (initial_shards, key_count, large_value_one_in)
+        };
         let faults_while_starting = draw.below(2) == 0;
-        let round_nanos = [10_000_000, 100_000_000, 500_000_000, 1_000_000_000][draw.below(4) as usize];
+        // Short rounds let heavy clients outrun a shard's growth.
+        let round_nanos =
+            [10_000_000, 100_000_000, 500_000_000, 1_000_000_000][draw.below(4) as usize >> (heavy as u8 * 2)];
         let keys = (0..key_count).map(|number| draw_key(&mut draw, number as u8)).collect();
         Self {
             seed,
@@ -95,8 +117,8 @@ impl Case {
             initial_shards,
             keys,
             users,
-            // Only callers attach cycles, and only they see another clock.
-            callers: callers.max(usize::from(rates[&FaultName::CyclesLost] > 0 || rates[&FaultName::SubnetSkew] > 0)),
+            callers: CLIENTS - users,
+            guests: std::iter::once(users - 1).chain(CLIENTS - GUEST_CANISTERS..CLIENTS).collect(),
             mix,
             large_value_one_in,
             faults_while_starting,

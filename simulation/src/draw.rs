@@ -20,6 +20,11 @@ impl Draw {
         &mut self.0
     }
 
+    /// Draws 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
     /// Draws a number below `bound`; 0 when `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         ((self.0.next_u64() as u128 * bound as u128) >> 64) as u64

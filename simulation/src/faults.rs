@@ -16,6 +16,11 @@ pub const RATE_SCALE: u32 = 1_000_000;
 /// One case in so many has a given fault (swarm testing: fewer kinds at once reach further).
 const SWARM_ONE_IN: u64 = 3;
 
+/// One case in so many has all faults, each at a rate near its lowest.
+const ALL_ONE_IN: u64 = 8;
+/// How much above the lowest that may be.
+const ALL_RATE_FACTOR: u32 = 3;
+
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $least:literal ..= $most:literal, $simulator:expr;)*) => {
         /// Something that goes wrong within the platform's rules.
@@ -99,7 +104,7 @@ impl FaultName {
 /// What was asked of one fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
-    /// On in one case of three, with a drawn rate.
+    /// On in one case of three or so, with a drawn rate.
     Drawn,
     Off,
     /// On in every case, with a drawn rate.
@@ -192,9 +197,11 @@ impl FaultOptions {
     /// leaves the others as they were.
     pub fn draw(&self, draw: &mut Draw) -> BTreeMap<FaultName, u32> {
         let mut rates = BTreeMap::new();
+        let all = draw.below(ALL_ONE_IN) == 0;
         for fault in FaultName::ALL {
-            let in_swarm = draw.below(SWARM_ONE_IN) == 0;
+            let in_swarm = draw.below(SWARM_ONE_IN) == 0 || all;
             let (least, most) = fault.rates();
+            let most = if all { most.min(least * ALL_RATE_FACTOR) } else { most };
             let rate = draw_logarithmic(draw, least, most);
             let rate = match self.switch(*fault) {
                 Switch::Drawn if in_swarm => rate,

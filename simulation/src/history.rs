@@ -1,6 +1,14 @@
 //! What clients asked and were told, in the order in which the driver saw it.
+//!
+//! An operation is one thing that a client wants of one key. It may be sent several times under one name; each sending
+//! is told something of its own, and from these follows how the operation ended.
 
 use std::collections::BTreeMap;
+
+use canopy_types::Precondition;
+
+#[cfg(test)]
+mod tests;
 
 /// Identifies the bytes of a value: the first eight bytes of their SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,48 +18,177 @@ pub struct Fingerprint(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OperationId(pub usize);
 
+/// One sending of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SendingId {
+    pub operation: OperationId,
+    pub number: usize,
+}
+
+/// When the driver saw something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// On the history's own clock, which ticks once per event: no two events are simultaneous.
+    pub order: u64,
+    /// On the network's clock.
+    pub nanos: u64,
+}
+
+/// What a write is sent under, again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    pub id: u128,
+    pub issued_nanos: u64,
+    /// Place in the client's batch.
+    pub index: u32,
+}
+
 /// What was asked of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    Put(Fingerprint),
+    Put { value: Fingerprint, precondition: Option<Precondition>, time_to_live_nanos: Option<u64> },
     Get,
-    Delete,
+    Delete { precondition: Option<Precondition> },
 }
 
-/// A value with the version that came with it.
+impl Action {
+    /// Stores a value, whatever is there, for ever.
+    pub fn put(value: Fingerprint) -> Self {
+        Action::Put { value, precondition: None, time_to_live_nanos: None }
+    }
+
+    pub fn precondition(&self) -> Option<Precondition> {
+        match self {
+            Action::Put { precondition, .. } | Action::Delete { precondition } => *precondition,
+            Action::Get => None,
+        }
+    }
+}
+
+/// A record as a reader was told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seen {
-    pub value: Fingerprint,
+    /// None: the reader asked for everything but the value.
+    pub value: Option<Fingerprint>,
     pub version: u64,
+    pub expires_at_nanos: Option<u64>,
 }
 
-/// What became of an operation.
+/// What an operation that ran came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A put was done and made this version.
-    Put { version: u64 },
-    /// A get was answered.
+    /// A put made this version.
+    Put {
+        version: u64,
+    },
     Got(Option<Seen>),
-    /// A delete was done and removed this version, if there was a record.
+    /// A delete removed this version, if there was a record.
     Deleted(Option<u64>),
-    /// A typed answer, or the platform, says that nothing was done.
+    /// The precondition of a write failed on this version, or on there being none.
+    PreconditionFailed {
+        found: Option<u64>,
+    },
+}
+
+/// Why one sending did nothing and never will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotRun {
+    /// Another one may run.
     Refused,
+    /// No later one will run either.
+    TooOld,
+    FromTheFuture,
+    Unauthorised,
+    /// Another operation of this name ran, so that no sending of this one ever does.
+    IdReused,
+}
+
+/// What the client was told about one sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    Done(Outcome),
+    NotRun(NotRun),
+    /// It ran, didn't run, or will still run.
+    MayRun,
+}
+
+/// One sending of an operation, and what came of it; None while it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sending {
+    pub sent: Moment,
+    pub told: Option<(Moment, Told)>,
+}
+
+/// How an operation ended, after all of its sendings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Done(Outcome),
+    /// No sending ran.
+    NotDone,
     /// It was done, wasn't done, or will still be done.
     Unknown,
 }
 
-/// One call of one client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One thing that one client wants of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     pub client: usize,
     pub key: usize,
     pub action: Action,
-    /// When it was sent, on the history's own clock.
-    pub invoked: u64,
-    /// When its outcome was seen; None while it is open.
-    pub answered: Option<u64>,
-    /// [`Outcome::Unknown`] while it is open.
-    pub outcome: Outcome,
+    pub name: Option<Name>,
+    pub sendings: Vec<Sending>,
+}
+
+impl Operation {
+    /// Lists what its sendings were told, in the order of the sendings.
+    pub fn told(&self) -> impl Iterator<Item = (Moment, Told)> + '_ {
+        self.sendings.iter().filter_map(|sending| sending.told)
+    }
+
+    /// Tells the first answer that says it is done.
+    pub fn done(&self) -> Option<(Moment, Outcome)> {
+        let done = self.told().filter_map(|(at, told)| match told {
+            Told::Done(outcome) => Some((at, outcome)),
+            _ => None,
+        });
+        done.min_by_key(|(at, _)| *at)
+    }
+
+    pub fn end(&self) -> End {
+        if let Some((_, outcome)) = self.done() {
+            return End::Done(outcome);
+        }
+        let never = self.told().any(|(_, told)| told == Told::NotRun(NotRun::IdReused));
+        let none_ran = self.sendings.iter().all(|sending| matches!(sending.told, Some((_, Told::NotRun(_)))));
+        if never || none_ran { End::NotDone } else { End::Unknown }
+    }
+
+    /// Condenses the operation to what its key's register must explain; None if it says nothing.
+    pub fn entry(&self) -> Option<Entry> {
+        let outcome = match self.end() {
+            End::Done(outcome) => Some(outcome),
+            End::Unknown => None,
+            End::NotDone => return None,
+        };
+        Some(Entry {
+            client: self.client,
+            action: self.action,
+            invoked: self.sendings.first()?.sent,
+            answered: self.done().map(|(at, _)| at),
+            outcome,
+        })
+    }
+}
+
+/// An operation between its first sending and the first answer that says it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub client: usize,
+    pub action: Action,
+    pub invoked: Moment,
+    /// None: it needn't have happened.
+    pub answered: Option<Moment>,
+    pub outcome: Option<Outcome>,
 }
 
 /// Sums over a history.
@@ -60,6 +197,7 @@ pub struct Counts {
     pub done: u64,
     pub refused: u64,
     pub unknown: u64,
+    pub sendings: u64,
 }
 
 impl Counts {
@@ -72,10 +210,11 @@ impl Counts {
         self.done += other.done;
         self.refused += other.refused;
         self.unknown += other.unknown;
+        self.sendings += other.sendings;
     }
 }
 
-/// All operations of a run. Its clock ticks once per event, so no two events are simultaneous.
+/// All operations of a run.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     operations: Vec<Operation>,
@@ -83,36 +222,52 @@ pub struct History {
 }
 
 impl History {
-    fn tick(&mut self) -> u64 {
+    /// Ticks, for something that is noted elsewhere.
+    pub fn moment(&mut self, nanos: u64) -> Moment {
         self.clock += 1;
-        self.clock
+        Moment { order: self.clock, nanos }
     }
 
-    /// Notes that a client sends an operation.
-    pub fn invoke(&mut self, client: usize, key: usize, action: Action) -> OperationId {
-        let invoked = self.tick();
-        self.operations.push(Operation { client, key, action, invoked, answered: None, outcome: Outcome::Unknown });
+    /// Notes what a client wants, before it is first sent.
+    pub fn begin(&mut self, client: usize, key: usize, action: Action, name: Option<Name>) -> OperationId {
+        self.operations.push(Operation { client, key, action, name, sendings: Vec::new() });
         OperationId(self.operations.len() - 1)
     }
 
-    /// Notes what a client was told, or that it gave up (`Unknown`).
-    pub fn answer(&mut self, id: OperationId, outcome: Outcome) {
-        let now = self.tick();
-        let operation = &mut self.operations[id.0];
-        assert!(operation.answered.is_none(), "an operation is answered once");
-        operation.answered = Some(now);
-        operation.outcome = outcome;
+    /// Notes that an operation is sent, perhaps again. `nanos`: nothing of it can run before.
+    pub fn send(&mut self, operation: OperationId, nanos: u64) -> SendingId {
+        let sent = self.moment(nanos);
+        let sendings = &mut self.operations[operation.0].sendings;
+        sendings.push(Sending { sent, told: None });
+        SendingId { operation, number: sendings.len() - 1 }
+    }
+
+    /// Notes what a client was told, or that it gave up (`MayRun`). `nanos`: whatever it tells of has run by then.
+    pub fn answer(&mut self, sending: SendingId, nanos: u64, told: Told) {
+        let now = self.moment(nanos);
+        let sending = &mut self.operations[sending.operation.0].sendings[sending.number];
+        assert!(sending.told.is_none(), "a sending is answered once");
+        sending.told = Some((now, told));
     }
 
     pub fn operations(&self) -> &[Operation] {
         &self.operations
     }
 
-    /// Sorts the operations that say something about a key by that key; refused ones changed and told nothing.
-    pub fn by_key(&self) -> BTreeMap<usize, Vec<Operation>> {
-        let mut keys: BTreeMap<usize, Vec<Operation>> = BTreeMap::new();
-        for operation in self.operations.iter().filter(|operation| operation.outcome != Outcome::Refused) {
-            keys.entry(operation.key).or_default().push(*operation);
+    pub fn operation(&self, id: OperationId) -> &Operation {
+        &self.operations[id.0]
+    }
+
+    /// Sorts what says something about a key by that key, in order of the first sending.
+    pub fn by_key(&self) -> BTreeMap<usize, Vec<Entry>> {
+        let mut keys: BTreeMap<usize, Vec<Entry>> = BTreeMap::new();
+        for operation in &self.operations {
+            if let Some(entry) = operation.entry() {
+                keys.entry(operation.key).or_default().push(entry);
+            }
+        }
+        for entries in keys.values_mut() {
+            entries.sort_by_key(|entry| entry.invoked);
         }
         keys
     }
@@ -121,10 +276,11 @@ impl History {
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for operation in &self.operations {
-            match operation.outcome {
-                Outcome::Refused => counts.refused += 1,
-                Outcome::Unknown => counts.unknown += 1,
-                _ => counts.done += 1,
+            counts.sendings += operation.sendings.len() as u64;
+            match operation.end() {
+                End::Done(_) => counts.done += 1,
+                End::NotDone => counts.refused += 1,
+                End::Unknown => counts.unknown += 1,
             }
         }
         counts

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use canopy_simulation::campaign::{Campaign, FailedSeed, Summary};
-use canopy_simulation::case::{OPERATIONS_DEFAULT, OPERATIONS_MAX, Options};
+use canopy_simulation::case::{CAMPAIGN_OPERATIONS, OPERATIONS_DEFAULT, OPERATIONS_MAX, Options};
 use canopy_simulation::faults::FaultOptions;
 use canopy_simulation::network::Service;
 use canopy_simulation::planted::{self, Planted, Workshop};
+use canopy_simulation::results;
 use canopy_simulation::run::Failure;
 use canopy_simulation::scenarios;
 use clap::{Args, Parser, Subcommand};
@@ -20,6 +21,12 @@ const EXIT_USAGE: u8 = 2;
 const EXIT_NO_PROGRESS: u8 = 3;
 const EXIT_CRASH: u8 = 4;
 
+/// The campaign: seeds, how many of them are run twice, and runs that making a failing one smaller may take.
+const CAMPAIGN_SEEDS: u64 = 1_000;
+const CAMPAIGN_REPEAT_EVERY: usize = 50;
+const CAMPAIGN_SHRINK_RUNS_MAX: usize = 40;
+/// Seeds after which progress is told on a line of its own.
+const REPORT_RUNS: usize = 50;
 /// Bytes of a failure in a summary.
 const LINE_BYTES_MAX: usize = 120;
 /// Seeds of a campaign, at most.
@@ -40,6 +47,8 @@ struct Command {
 enum Action {
     /// Runs seeds.
     Run(RunArguments),
+    /// Runs the campaign whose summary is committed: every operation is applied exactly once.
+    Campaign(CampaignArguments),
     /// Plays mistakes of administrators (all unless named) and checks what comes of each.
     Scenarios {
         names: Vec<String>,
@@ -48,6 +57,40 @@ enum Action {
     },
     /// Builds the service with planted bugs and looks for each.
     Planted(PlantedArguments),
+}
+
+#[derive(Args)]
+struct CampaignArguments {
+    /// First seed.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How many seeds, one after the other.
+    #[arg(long, default_value_t = CAMPAIGN_SEEDS, value_parser = clap::value_parser!(u64).range(1..=SEEDS_MAX))]
+    seeds: u64,
+    /// Threads; as many as there are processors unless given.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Where to write the summary.
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+impl CampaignArguments {
+    fn run(&self) -> RunArguments {
+        RunArguments {
+            seed: self.seed,
+            seeds: self.seeds,
+            operations: CAMPAIGN_OPERATIONS,
+            threads: self.threads,
+            fault: Vec::new(),
+            only: Vec::new(),
+            none: false,
+            repeat_every: CAMPAIGN_REPEAT_EVERY,
+            reasons: false,
+            shrink_runs: CAMPAIGN_SHRINK_RUNS_MAX,
+            output: self.output.clone(),
+        }
+    }
 }
 
 #[derive(Args)]
@@ -97,11 +140,15 @@ struct RunArguments {
     /// Runs that making a failing seed smaller may take.
     #[arg(long, default_value_t = 40)]
     shrink_runs: usize,
+    /// Where to write the summary.
+    #[arg(long)]
+    output: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let arguments = match Command::parse().action {
         Action::Run(arguments) => arguments,
+        Action::Campaign(arguments) => arguments.run(),
         Action::Planted(arguments) => return search_planted(&arguments),
         Action::Scenarios { names, seed } => return play(&names, seed),
     };
@@ -152,11 +199,22 @@ fn run(campaign: &Campaign, arguments: &RunArguments) -> ExitCode {
     if !std::io::stderr().is_terminal() {
         progress.set_draw_target(ProgressDrawTarget::hidden());
     }
+    let report = |runs: usize, seconds: f64| {
+        if runs.is_multiple_of(REPORT_RUNS) {
+            println!("{runs} seeds in {seconds:.0} s");
+        }
+    };
     // A panic in a run is reported with its seed; the default message would only repeat it.
     std::panic::set_hook(Box::new(|_| {}));
-    let summary = campaign.run(&progress);
+    let summary = campaign.run(&progress, &report);
     progress.finish_and_clear();
-    show(&summary);
+    print!("{}", results::text(&summary));
+    if let Some(path) = &arguments.output
+        && let Err(error) = std::fs::write(path, results::markdown(campaign, &summary))
+    {
+        eprintln!("error: {}: {error}", path.display());
+        return ExitCode::from(EXIT_USAGE);
+    }
     if arguments.reasons {
         show_reasons(&summary);
     }
@@ -173,24 +231,6 @@ fn run(campaign: &Campaign, arguments: &RunArguments) -> ExitCode {
         println!("the campaign proves too little: {weakness:?}");
     }
     if weaknesses.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO_PROGRESS) }
-}
-
-fn show(summary: &Summary) {
-    let counts = summary.counts;
-    println!(
-        "{} runs in {:.1} s ({} of them twice): {} operations done, {} refused, {} unknown; {} messages, {:.0} per second",
-        summary.runs,
-        summary.seconds,
-        summary.repeated,
-        counts.done,
-        counts.refused,
-        counts.unknown,
-        summary.messages,
-        summary.messages_per_second()
-    );
-    for (fault, (runs, times)) in &summary.fired {
-        println!("  {:<26} on in {runs:>6} runs, happened {times:>9} times", fault.text());
-    }
 }
 
 fn show_reasons(summary: &Summary) {
@@ -289,13 +329,13 @@ fn search_planted(arguments: &PlantedArguments) -> ExitCode {
 fn search(workshop: &Workshop, planted: &Planted, first: u64) -> Result<Option<FailedSeed>, String> {
     let campaign = Campaign {
         seeds: (first..first.saturating_add(planted::SEEDS_MAX)).collect(),
-        options: Options::default(),
+        options: Options { operations: CAMPAIGN_OPERATIONS, ..Options::default() },
         threads: std::thread::available_parallelism().map_or(1, |threads| threads.get()),
         repeat_every: 0,
         shrink_runs_max: 0,
         service: workshop.build(planted)?,
     };
-    Ok(campaign.run(&ProgressBar::hidden()).failed.into_iter().next())
+    Ok(campaign.run(&ProgressBar::hidden(), &|_, _| {}).failed.into_iter().next())
 }
 
 /// Cuts a text at the end of its first line, or earlier.

@@ -9,12 +9,12 @@ use canopy_simulator::instance::{
     CanisterCall, CostSchedule, CyclesBooks, EffectivePrincipal, IngressStatus, Instance, InstructionProfile,
     MessageId, NetworkConfig, SubnetKind, SubnetSpec,
 };
-use canopy_types::InitArguments;
 use canopy_types::api::RoutingTableResult;
 use canopy_types::codec::{decode, encode};
 use canopy_types::routing::RoutingTable;
-use canopy_types::shard::{ShardInfo, ShardInfoResult};
+use canopy_types::shard::{ShardGetResult, ShardInfo, ShardInfoResult};
 use canopy_types::status::{Status, StatusResult};
+use canopy_types::{GetArguments, InitArguments};
 use ic_management_canister_types::{
     CanisterIdRecord, CanisterInstallMode, InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs,
 };
@@ -61,6 +61,8 @@ pub struct Network {
     pub shards: Vec<Principal>,
     /// Canisters that the administrator gave up.
     pub written_off: BTreeSet<Principal>,
+    /// When the last round ran that the driver asked for; nothing that is sent from now on runs earlier.
+    pub round_nanos: u64,
     /// Cycles that callers attached to calls whose answer may be lost.
     pub risked: u128,
 }
@@ -99,6 +101,7 @@ impl Network {
             callers_subnet,
             shards: Vec::new(),
             written_off: BTreeSet::new(),
+            round_nanos: 0,
             risked: 0,
         };
         let caller_module = caller::wasm();
@@ -108,15 +111,21 @@ impl Network {
             network.callers.push(canister);
         }
         network.router = network.create(service_subnet, ROUTER_CYCLES)?;
+        let writers = network.clients().enumerate().filter(|(at, _)| !case.guests.contains(at));
         let arguments = InitArguments {
             initial_shards: Some(case.initial_shards),
             administrators: Some(vec![network.administrator]),
-            writers: Some(network.users.iter().chain(&network.callers).copied().collect()),
+            writers: Some(writers.map(|(_, client)| client).collect()),
             readers: None,
             shard_cycles: Some(Nat::from(SHARD_CYCLES)),
         };
         network.install(network.router, CanisterInstallMode::Install, service.router, encode(&arguments))?;
         Ok(network)
+    }
+
+    /// Lists the clients: people first, then canisters.
+    pub fn clients(&self) -> impl Iterator<Item = Principal> + '_ {
+        self.users.iter().chain(&self.callers).copied()
     }
 
     /// Sets how often each of the simulator's faults fires.
@@ -147,6 +156,7 @@ impl Network {
         let time = self.instance.time_nanos() + nanos;
         self.instance.set_time(time).expect("time goes forward");
         self.instance.tick();
+        self.round_nanos = self.instance.time_nanos();
     }
 
     /// Sends an ingress message.
@@ -257,6 +267,13 @@ impl Network {
     pub fn info(&mut self, shard: Principal) -> Option<ShardInfo> {
         let reply = self.query(self.administrator, shard, "info", encode_nothing()).ok()?;
         decode::<ShardInfoResult>(&reply).ok()?.ok()
+    }
+
+    /// Asks a shard for the record of a key, as an administrator may; None if it can't tell now.
+    pub fn get_from_shard(&mut self, shard: Principal, key: &[u8]) -> Option<ShardGetResult> {
+        let arguments = encode(&GetArguments::new(key.to_vec()));
+        let reply = self.query(self.administrator, shard, "get_query", arguments).ok()?;
+        decode(&reply).ok()
     }
 
     /// Burns what a canister has, but for what its storage needs.

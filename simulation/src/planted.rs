@@ -14,7 +14,7 @@ use crate::network::Service;
 mod tests;
 
 /// Seeds within which each bug must be found.
-pub const SEEDS_MAX: u64 = 200;
+pub const SEEDS_MAX: u64 = 50;
 
 /// Folders and files of which the canisters are made, and what cargo needs to know the workspace.
 const SOURCES: [&str; 7] = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "artifacts", "router", "shard", "types"];
@@ -30,7 +30,9 @@ pub struct Edit {
 /// What is to notice a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checker {
+    ExactlyOnce,
     Linearizability,
+    Rights,
     Cover,
     Canisters,
     Cycles,
@@ -60,6 +62,200 @@ pub const ALL: &[Planted] = &[
         name: "unknown-called-refused",
         checker: Checker::Linearizability,
         edits: &[Edit { file: "router/src/calls.rs", find: "1 | 2 | 3 | 5 =>", replace: "1 | 2 | 3 | 5 | 6 =>" }],
+    },
+    Planted {
+        name: "receipt-not-stored",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "shard/src/store/write.rs",
+                find: "            issued: operation.map_or(0, |operation| milliseconds_up(operation.issued).max(1)),",
+                replace: "            issued: operation.map_or(0, |_| 0),",
+            },
+        ],
+    },
+    Planted {
+        name: "refusal-without-receipt",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "shard/src/store/write.rs",
+                find: "        if let Some(operation) = operation {
+            self.keep_receipt(",
+                replace: "        if let Some(operation) = operation.filter(|_| !matches!(outcome, Outcome::Refused { .. })) {
+            self.keep_receipt(",
+            },
+        ],
+    },
+    Planted {
+        name: "nothing-deleted-without-receipt",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "shard/src/store/write.rs",
+                find: "        if let Some(operation) = operation {
+            self.keep_receipt(",
+                replace: "        if let Some(operation) = operation.filter(|_| outcome != Outcome::Absent) {
+            self.keep_receipt(",
+            },
+        ],
+    },
+    Planted {
+        name: "digest-not-compared",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "shard/src/store/write.rs",
+                find: "Some(receipt) if receipt.operation.arguments != operation.arguments =>",
+                replace: "Some(receipt) if receipt.operation.arguments != operation.arguments && operation.arguments == 0 =>",
+            },
+        ],
+    },
+    Planted {
+        name: "receipt-forgotten-early",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "shard/src/store/write.rs",
+                find: "        is_live(milliseconds_up(receipt.operation.issued), self.now())",
+                replace: "        is_live(milliseconds_up(receipt.operation.issued), self.now() + 600_000)",
+            },
+        ],
+    },
+    Planted {
+        name: "receipt-swept-early",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "shard/src/store/receipts.rs",
+                find: "self.lists[at].head != 0 && !is_live(last_issued, now)",
+                replace: "self.lists[at].head != 0 && !is_live(last_issued, now + 800_000)",
+            },
+        ],
+    },
+    Planted {
+        name: "window-too-long",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "shard/src/store/write.rs",
+                find: "        if !is_live(issued, now) {",
+                replace: "        if !is_live(issued + 60_000, now) {",
+            },
+        ],
+    },
+    Planted {
+        name: "window-too-early",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "shard/src/store/write.rs",
+                find: "        let newest = now + ISSUED_AHEAD_MILLISECONDS;",
+                replace: "        let newest = now + 2 * ISSUED_AHEAD_MILLISECONDS;",
+            },
+        ],
+    },
+    Planted {
+        name: "receipt-lost-at-displacement",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "shard/src/store/write.rs",
+                find: "        let displaced = located.record.as_ref().and_then(|record| self.live_receipt(record));",
+                replace: "        let displaced = located.record.as_ref().and_then(|record| self.live_receipt(record)).filter(|_| false);",
+            },
+        ],
+    },
+    Planted {
+        name: "receipt-lost-at-delete",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "shard/src/store/write.rs",
+                find: "let kept: [Option<Receipt>; 2] = [self.live_receipt(record), own];",
+                replace: "let kept: [Option<Receipt>; 2] = [None, own];",
+            },
+        ],
+    },
+    Planted {
+        name: "delete-without-receipt",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "shard/src/store/write.rs",
+                find: "let kept: [Option<Receipt>; 2] = [self.live_receipt(record), own];",
+                replace: "let kept: [Option<Receipt>; 2] = [self.live_receipt(record), own.filter(|_| false)];",
+            },
+        ],
+    },
+    Planted {
+        name: "precondition-before-receipt",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "shard/src/store/write.rs",
+                find: "        if let Some(answer) = self.replay(&put.key, &located, put.operation.as_ref())? {",
+                replace: "        if put.precondition.holds(self.current_version(&located))
+            && let Some(answer) = self.replay(&put.key, &located, put.operation.as_ref())?
+        {",
+            },
+        ],
+    },
+    Planted {
+        name: "version-after-delete",
+        checker: Checker::Linearizability,
+        edits: &[
+            Edit {
+                file: "shard/src/store/write.rs",
+                find: ".max(self.counters.removed_version);",
+                replace: "; let _ = self.counters.removed_version;",
+            },
+        ],
+    },
+    Planted {
+        name: "caller-not-in-identity",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "shard/src/operations.rs",
+                find: "    bytes[1..][..caller.len()].copy_from_slice(caller);
+",
+                replace: "",
+            },
+        ],
+    },
+    Planted {
+        name: "record-never-ends",
+        checker: Checker::Linearizability,
+        edits: &[
+            Edit {
+                file: "shard/src/store/record.rs",
+                find: "self.expires != 0 && self.expires <= now",
+                replace: "self.expires != 0 && self.expires <= now && now == 0",
+            },
+        ],
+    },
+    Planted {
+        name: "record-ends-early",
+        checker: Checker::Linearizability,
+        edits: &[
+            Edit {
+                file: "shard/src/store/record.rs",
+                find: "self.expires != 0 && self.expires <= now",
+                replace: "self.expires != 0 && self.expires <= now + 500",
+            },
+        ],
+    },
+    Planted {
+        name: "precondition-ignored",
+        checker: Checker::Linearizability,
+        edits: &[
+            Edit {
+                file: "shard/src/store/write.rs",
+                find: "            Precondition::Version(version) => current == Some(version),",
+                replace: "            Precondition::Version(version) => current >= Some(version),",
+            },
+        ],
     },
     Planted {
         name: "large-value-cut",
@@ -111,6 +307,20 @@ thread_local! {
 }",
             },
         ],
+    },
+    Planted {
+        name: "prefix-ignored",
+        checker: Checker::Rights,
+        edits: &[Edit {
+            file: "types/src/roles.rs",
+            find: "rights.add(grant.role, grant.prefix.clone());",
+            replace: "rights.add(grant.role, None);",
+        }],
+    },
+    Planted {
+        name: "revocation-forgotten",
+        checker: Checker::Rights,
+        edits: &[Edit { file: "router/src/roles.rs", find: "        self.list.remove(grant);", replace: "" }],
     },
     Planted {
         name: "routing-table-cut",

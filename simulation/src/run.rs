@@ -1,7 +1,7 @@
 //! One run: set up, a phase under faults, a phase without them in which the service must recover.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use candid::Principal;
 use canopy_simulator::event_log::Event;
@@ -9,13 +9,15 @@ use canopy_types::codec::encode;
 use canopy_types::{GetArguments, PutArguments};
 
 use crate::administrator::Administrator;
-use crate::answers::{Method, describe_reply, fingerprint, read_reject, read_reply};
+use crate::answers::{Answer, Method, describe_reply, fingerprint, read_reject, read_reply};
 use crate::case::{Case, stream};
-use crate::checkers::{canisters, cover, cycles, linearizability};
+use crate::checkers::{canisters, cover, cycles, exactly_once, linearizability, records, rights};
 use crate::draw::Draw;
 use crate::faults::FaultName;
-use crate::history::{Action, Counts, History, Outcome};
+use crate::guests::Guests;
+use crate::history::{Action, Counts, History, Outcome, Seen, Told};
 use crate::network::{Network, SKEW_NANOS_MAX, Service};
+use crate::tally::{Happening, Tally};
 use crate::workload::Workload;
 
 /// Steps between two looks at the network.
@@ -34,6 +36,9 @@ const READY_STEPS_MAX: u64 = 400;
 const RECOVERY_STEPS_MAX: u64 = 3_000;
 /// Attempts to read and to write each key in the end.
 const FINAL_ATTEMPTS_MAX: usize = 40;
+/// Keys that are written in the end, and what is done with them; all are read.
+const FINAL_KEYS_MAX: usize = 24;
+const FINAL_METHODS: [Method; 4] = [Method::Get, Method::GetQuery, Method::Put, Method::Get];
 const SECOND_NANOS: u64 = 1_000_000_000;
 /// Steps without an answer after which the clock goes faster.
 const QUIET_STEPS: u64 = 6;
@@ -41,6 +46,12 @@ const QUIET_STEPS: u64 = 6;
 const QUIET_STEP_NANOS_MAX: u64 = 10_000_000_000;
 /// Time after which nothing that was sent before can still happen: message expiry and the longest deadline.
 const SETTLED_NANOS: u64 = 620 * SECOND_NANOS;
+/// Steps after the last operation in which everything grows older than outcomes are kept, and how long each takes.
+const AGEING_STEPS: u64 = 50;
+const AGEING_STEP_NANOS: u64 = 20 * SECOND_NANOS;
+/// Requests that are sent again then, and steps in which they are answered.
+const OLD_REQUESTS: usize = 10;
+const OLD_ANSWERED_STEPS_MAX: u64 = 400;
 /// Events that are shown with a failure.
 const EVENTS_SHOWN: usize = 40;
 
@@ -82,6 +93,7 @@ pub struct Report {
     pub chain: [u8; 32],
     /// How often each fault that was on happened.
     pub fired: BTreeMap<FaultName, u64>,
+    pub tally: Tally,
     /// What the answers that were not `done` said, and how often.
     pub reasons: BTreeMap<String, u64>,
     pub failure: Option<Failure>,
@@ -107,6 +119,7 @@ impl Report {
             messages: 0,
             chain: [0; 32],
             fired: BTreeMap::new(),
+            tally: Tally::default(),
             reasons: BTreeMap::new(),
             failure: Some(failure),
             events: Vec::new(),
@@ -119,6 +132,7 @@ struct Run<'a> {
     network: Network,
     workload: Workload,
     administrator: Administrator,
+    guests: Guests,
     history: History,
     clock: Draw,
     steps: u64,
@@ -133,11 +147,13 @@ impl<'a> Run<'a> {
             network.instance.set_skew(&network.callers_subnet, nanos);
         }
         let workload = Workload::new(case, &network);
+        let guests = network.clients().enumerate().filter(|(at, _)| case.guests.contains(at)).collect();
         Ok(Self {
             case,
             workload,
             network,
             administrator: Administrator::new(case),
+            guests: Guests::new(case, guests),
             history: History::default(),
             clock: Draw::new(case.seed, stream::CLOCK),
             steps: 0,
@@ -149,9 +165,22 @@ impl<'a> Run<'a> {
         self.start()?;
         self.trouble()?;
         self.recover()?;
+        self.send_old()?;
         self.read_and_write_everything()?;
         self.check_network()?;
+        rights::check(&self.history, self.guests.changes(), |client| self.guests.contains(client)).map_err(wrong)?;
+        exactly_once::check(&self.history).map_err(|fault| self.explain(&fault))?;
         linearizability::check(&self.history).map_err(wrong)
+    }
+
+    /// Shows a contradiction with the operations that it is about.
+    fn explain(&self, fault: &exactly_once::Fault) -> Failure {
+        let mut text = fault.to_string();
+        for operation in fault.operations() {
+            write!(text, "\n  {operation}: {:?}", self.history.operations()[operation])
+                .expect("writing to a text succeeds");
+        }
+        Failure::Wrong(text)
     }
 
     /// Waits until the service is ready, or for a bounded while if faults are on.
@@ -193,18 +222,42 @@ impl<'a> Run<'a> {
             if self.workload.is_done() {
                 return Ok(());
             }
-            self.administrator.step(self.case, &mut self.network, true);
             let answered = self.workload.answered;
             self.workload.step(self.case, &mut self.network, &mut self.history);
-            if let Some(impossible) = &self.workload.impossible {
-                return Err(Failure::Wrong(impossible.0.clone()));
-            }
+            self.guests.step(self.case, &mut self.network, &mut self.history);
+            // Clients come first: a clock that jumps now lets messages expire that no round took.
+            self.administrator.step(self.case, &mut self.network, true);
+            self.check_answers()?;
             let idle = self.workload.is_waiting() && self.workload.answered == answered;
             self.quiet_steps = if idle { self.quiet_steps + 1 } else { 0 };
             let nanos = self.draw_round();
             self.advance(nanos)?;
         }
         Err(Failure::Crash(format!("the operations didn't end within {steps_max} steps")))
+    }
+
+    fn check_answers(&self) -> Result<(), Failure> {
+        let impossible = self.workload.impossible.as_ref().or(self.guests.impossible.as_ref());
+        impossible.map_or(Ok(()), |impossible| Err(Failure::Wrong(impossible.0.clone())))
+    }
+
+    /// Lets all outcomes grow too old to be kept, and sends some operations once more.
+    fn send_old(&mut self) -> Result<(), Failure> {
+        for _ in 0..AGEING_STEPS {
+            self.advance(AGEING_STEP_NANOS)?;
+        }
+        self.workload.send_old(OLD_REQUESTS, self.case, &mut self.network, &mut self.history);
+        for _ in 0..OLD_ANSWERED_STEPS_MAX {
+            self.workload
+                .settle(self.case, &mut self.network, &mut self.history, true)
+                .map_err(|text| Failure::NoProgress(format!("an unknown isn't settled: {text}")))?;
+            self.check_answers()?;
+            if !self.workload.awaits_answers() {
+                return Ok(());
+            }
+            self.advance(SECOND_NANOS)?;
+        }
+        Err(Failure::NoProgress("operations that are too old are not answered".to_string()))
     }
 
     fn draw_round(&mut self) -> u64 {
@@ -223,57 +276,84 @@ impl<'a> Run<'a> {
         if self.steps.is_multiple_of(CHECK_STEPS) { self.check_network() } else { Ok(()) }
     }
 
-    /// Ends all faults and waits for the service.
+    /// Ends all faults, waits for the service, and has every unknown settled whose outcome is kept.
     fn recover(&mut self) -> Result<(), Failure> {
         self.network.switch_faults_off();
         let settled = self.network.instance.time_nanos() + SETTLED_NANOS;
-        let mut status = None;
+        let (mut status, mut unsettled) = (None, 0);
         for _ in 0..RECOVERY_STEPS_MAX {
             self.administrator.step(self.case, &mut self.network, false);
             self.administrator.top_up_all(&mut self.network);
             if self.steps.is_multiple_of(POKE_STEPS) {
                 self.poke();
             }
+            status = self.network.status();
+            let restored = self.guests.restore(self.case, &mut self.network, &mut self.history);
+            let serves = status.as_ref().is_some_and(|status| status.ready);
+            let ready = restored && serves && self.administrator.is_idle();
+            unsettled = self
+                .workload
+                .settle(self.case, &mut self.network, &mut self.history, ready)
+                .map_err(|text| Failure::NoProgress(format!("an unknown isn't settled: {text}")))?;
+            self.check_answers()?;
             self.advance(2 * SECOND_NANOS)?;
-            if self.network.instance.time_nanos() < settled || !self.administrator.is_idle() {
+            if unsettled > 0
+                || self.workload.awaits_answers()
+                || self.network.instance.time_nanos() < settled
+                || !self.administrator.is_idle()
+            {
                 continue;
             }
-            status = self.network.status();
             if status.as_ref().is_some_and(|status| status.ready && status.open_calls == 0 && status.alarms.is_empty())
             {
                 return Ok(());
             }
         }
         Err(Failure::NoProgress(format!(
-            "the service did not recover within {RECOVERY_STEPS_MAX} steps; administrator idle: {}; status: {status:?}",
+            "the service did not recover within {RECOVERY_STEPS_MAX} steps; administrator idle: {}; {unsettled} unsettled; status: {status:?}",
             self.administrator.is_idle()
         )))
     }
 
-    /// Reads each key by update and by query, writes it and reads it again.
+    /// Reads the first keys by update and by query, writes them and reads them again; reads all others; then asks the
+    /// shards themselves.
     fn read_and_write_everything(&mut self) -> Result<(), Failure> {
+        let mut told: Vec<Option<Seen>> = Vec::new();
         for key in 0..self.case.keys.len() {
-            for method in [Method::Get, Method::GetQuery, Method::Put, Method::Get, Method::GetQuery] {
-                self.insist(key, method)?;
+            let methods: &[Method] = if key < FINAL_KEYS_MAX { &FINAL_METHODS } else { &[] };
+            for method in methods {
+                self.insist(key, *method)?;
+            }
+            match self.insist(key, Method::GetQuery)? {
+                Outcome::Got(seen) => told.push(seen),
+                other => return Err(Failure::Wrong(format!("a get came to {other:?}"))),
             }
         }
-        Ok(())
+        let mut holdings = Vec::new();
+        for shard in self.network.shards.clone() {
+            let silent = || Failure::NoProgress(format!("{shard} doesn't say what it holds"));
+            let records = self.network.info(shard).ok_or_else(silent)?.records;
+            let keys = self.case.keys.iter();
+            let answers = keys.map(|key| self.network.get_from_shard(shard, key)).collect::<Option<Vec<_>>>();
+            holdings.push(records::Holdings { shard, records, answers: answers.ok_or_else(silent)? });
+        }
+        records::check(&told, &holdings).map_err(wrong)
     }
 
     /// Repeats an operation until it is done.
-    fn insist(&mut self, key: usize, method: Method) -> Result<(), Failure> {
+    fn insist(&mut self, key: usize, method: Method) -> Result<Outcome, Failure> {
         let user = self.network.users[0];
         let key_bytes = self.case.keys[key].clone();
         let mut last = String::new();
         for attempt in 0..FINAL_ATTEMPTS_MAX {
             let (action, arguments) = if method == Method::Put {
                 let value = format!("final value of key {key}, attempt {attempt}").into_bytes();
-                let action = Action::Put(fingerprint(&value));
-                (action, encode(&PutArguments::new(key_bytes.clone(), value)))
+                (Action::put(fingerprint(&value)), encode(&PutArguments::new(key_bytes.clone(), value)))
             } else {
                 (Action::Get, encode(&GetArguments::new(key_bytes.clone())))
             };
-            let operation = self.history.invoke(usize::MAX, key, action);
+            let operation = self.history.begin(usize::MAX, key, action, None);
+            let sending = self.history.send(operation, self.network.round_nanos);
             let answer = if method == Method::GetQuery {
                 self.network.query(user, self.network.router, method.name(), arguments)
             } else {
@@ -285,13 +365,13 @@ impl<'a> Run<'a> {
                     Err(error) => Err(error),
                 }
             };
-            let outcome = match &answer {
+            let Answer { told, .. } = match &answer {
                 Ok(reply) => read_reply(method, reply).map_err(|impossible| Failure::Wrong(impossible.0))?,
                 Err(error) => read_reject(error, true),
             };
-            self.history.answer(operation, outcome);
-            if !matches!(outcome, Outcome::Refused | Outcome::Unknown) {
-                return Ok(());
+            self.history.answer(sending, self.network.instance.time_nanos(), told);
+            if let Told::Done(outcome) = told {
+                return Ok(outcome);
             }
             last = match answer {
                 Ok(reply) => describe_reply(method, &reply),
@@ -328,6 +408,10 @@ impl<'a> Run<'a> {
             };
             fired.insert(fault, times);
         }
+        let mut tally = self.workload.tally.clone();
+        for change in self.guests.changes() {
+            tally.note(if change.granted { Happening::Granted } else { Happening::Revoked });
+        }
         let log = self.network.instance.events();
         let kept: Vec<&Event> = log.recent().collect();
         let shown = if failure.is_some() { &kept[kept.len().saturating_sub(EVENTS_SHOWN)..] } else { &[] };
@@ -336,6 +420,7 @@ impl<'a> Run<'a> {
             messages: log.len(),
             chain: log.chain(),
             fired,
+            tally,
             reasons: self.workload.reasons.clone(),
             failure,
             events: shown.iter().map(|event| show(event)).collect(),

@@ -19,7 +19,7 @@ use crate::answers::{Method, fingerprint, read_reject, read_reply};
 use crate::case::{Case, Options};
 use crate::checkers::{canisters, cover, linearizability};
 use crate::faults::FaultOptions;
-use crate::history::{Action, History, OperationId};
+use crate::history::{Action, History, SendingId};
 use crate::network::{Network, Service, encode_nothing};
 
 const SECOND_NANOS: u64 = 1_000_000_000;
@@ -96,7 +96,7 @@ struct Stage {
 
 /// An operation that was sent.
 struct Sent {
-    operation: OperationId,
+    sending: SendingId,
     method: Method,
     message: Result<MessageId, UserError>,
 }
@@ -111,6 +111,7 @@ impl Stage {
             keys,
             users: 1,
             callers: 0,
+            guests: Vec::new(),
             callers_elsewhere: false,
             ..Case::draw(seed, &options)
         };
@@ -141,14 +142,15 @@ impl Stage {
         let (action, arguments) = if method == Method::Put {
             self.values += 1;
             let value = format!("value {}", self.values).into_bytes();
-            let action = Action::Put(fingerprint(&value));
+            let action = Action::put(fingerprint(&value));
             (action, encode(&PutArguments::new(key_bytes, value)))
         } else {
             (Action::Get, encode(&GetArguments::new(key_bytes)))
         };
-        let operation = self.history.invoke(0, key, action);
+        let operation = self.history.begin(0, key, action, None);
+        let sending = self.history.send(operation, self.network.round_nanos);
         let message = self.network.submit(user, self.network.router, method.name(), arguments);
-        Sent { operation, method, message }
+        Sent { sending, method, message }
     }
 
     /// Waits for an answer and notes it.
@@ -157,11 +159,11 @@ impl Stage {
             Ok(message) => self.network.instance.await_ingress(message).map_err(|refusal| refusal.0)?,
             Err(error) => Err(error.clone()),
         };
-        let outcome = match &answer {
-            Ok(reply) => read_reply(sent.method, reply).map_err(|impossible| impossible.0)?,
-            Err(error) => read_reject(error, sent.message.is_ok()),
+        let told = match &answer {
+            Ok(reply) => read_reply(sent.method, reply).map_err(|impossible| impossible.0)?.told,
+            Err(error) => read_reject(error, sent.message.is_ok()).told,
         };
-        self.history.answer(sent.operation, outcome);
+        self.history.answer(sent.sending, self.network.instance.time_nanos(), told);
         Ok(answer)
     }
 

@@ -1,21 +1,25 @@
-//! Clients, each of which sends one operation after the other, and what they are told.
+//! Clients, each of which wants one thing after the other, sends it until it is settled or not worth it, and comes back
+//! to some of it later.
 
 use std::collections::BTreeMap;
 
 use candid::Principal;
 use canopy_simulator::errors::UserError;
 use canopy_simulator::instance::MessageId;
-use canopy_types::codec::encode;
-use canopy_types::limits::VALUE_BYTES_MAX;
-use canopy_types::{DeleteArguments, GetArguments, PutArguments};
 
-use crate::answers::{Impossible, Method, describe_reply, fingerprint, read_forwarded, read_reject, read_reply};
+use crate::answers::{Answer, Impossible, Method, describe_reply, read_forwarded, read_reject, read_reply};
 use crate::caller::{Forward, Forwarded};
 use crate::case::{Case, stream};
 use crate::draw::Draw;
 use crate::faults::FaultName;
-use crate::history::{Action, History, OperationId, Outcome};
+use crate::history::{Action, End, History, NotRun, OperationId, Outcome, SendingId, Told};
 use crate::network::Network;
+use crate::tally::{Happening, Tally};
+
+mod late;
+mod requests;
+
+use requests::{Known, Recent, Request};
 
 /// Steps that an impatient sender waits.
 const IMPATIENT_STEPS_MAX: u64 = 4;
@@ -25,11 +29,13 @@ const PATIENT_STEPS_MAX: u64 = 4_000;
 const ATTACHED_CYCLES: u64 = 1_000_000;
 /// Seconds that a calling canister waits, at least and at most.
 const CALLER_TIMEOUT_SECONDS: (u64, u64) = (5, 300);
+/// Sendings of one request, one after the other, before its client turns to something else.
+const SENDINGS_MAX: u32 = 6;
+/// One write in so many is sent twice at once.
+const TWICE_ONE_IN: u64 = 10;
 /// Reasons that are told apart, and how much of each is kept.
 const REASONS_MAX: usize = 64;
 const REASON_BYTES_MAX: usize = 120;
-/// Bytes of a value that tell it apart from others.
-const VALUE_NUMBER_BYTES: usize = 8;
 
 /// Who sends.
 #[derive(Clone, Copy, Debug)]
@@ -38,35 +44,54 @@ enum Sender {
     Canister { canister: Principal, user: Principal },
 }
 
-/// An operation under way.
+/// A sending under way.
 #[derive(Clone, Debug)]
 struct Open {
-    operation: OperationId,
-    method: Method,
+    request: usize,
+    sendings: Vec<SendingId>,
     message: MessageId,
     steps_left: u64,
+}
+
+/// What a client is about.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    request: usize,
+    /// Steps until it is sent again, because of this; None while an answer is awaited.
+    again: Option<(u64, Happening)>,
 }
 
 #[derive(Clone, Debug)]
 struct Client {
     sender: Sender,
-    open: Option<Open>,
-    /// Steps until the next operation.
+    current: Option<Current>,
+    recent: Option<Recent>,
+    /// Steps until the next request.
     rest: u64,
 }
 
 /// All clients of a run.
 pub struct Workload {
     clients: Vec<Client>,
+    requests: Vec<Request>,
+    open: Vec<Open>,
+    /// Requests to be sent again, by the step.
+    late: BTreeMap<u64, Vec<usize>>,
+    /// By key.
+    known: Vec<Known>,
     draw: Draw,
-    /// Operations still to send.
+    steps: u64,
+    /// Operations still to begin.
     left: usize,
     next_value: u64,
+    /// After the faults.
+    settling: bool,
     /// Times that a sender gave up early.
     pub given_up: u64,
-    /// Calls that were answered since the last look.
+    /// Sendings that were answered since the last look.
     pub answered: u64,
     pub impossible: Option<Impossible>,
+    pub tally: Tally,
     /// What the answers that were not `done` said, and how often.
     pub reasons: BTreeMap<String, u64>,
 }
@@ -77,68 +102,151 @@ impl Workload {
         let users = network.users.iter().map(|user| Sender::User(*user));
         let callers =
             network.callers.iter().map(|canister| Sender::Canister { canister: *canister, user: network.users[0] });
+        let client = |sender| Client { sender, current: None, recent: None, rest: 0 };
         Self {
-            clients: users.chain(callers).map(|sender| Client { sender, open: None, rest: 0 }).collect(),
+            clients: users.chain(callers).map(client).collect(),
+            requests: Vec::new(),
+            open: Vec::new(),
+            late: BTreeMap::new(),
+            known: vec![Known::default(); case.keys.len()],
             draw: Draw::new(case.seed, stream::WORKLOAD),
+            steps: 0,
             left: case.operations,
             next_value: 0,
+            settling: false,
             given_up: 0,
             answered: 0,
             impossible: None,
+            tally: Tally::default(),
             reasons: BTreeMap::new(),
         }
     }
 
-    /// Tells whether every operation was sent and has ended.
+    /// Tells whether every operation was begun and no client waits for anything.
     pub fn is_done(&self) -> bool {
-        self.left == 0 && self.clients.iter().all(|client| client.open.is_none())
+        self.left == 0 && self.open.is_empty() && self.clients.iter().all(|client| client.current.is_none())
     }
 
     /// Tells whether all that is left is to wait.
     pub fn is_waiting(&self) -> bool {
-        self.clients.iter().all(|client| client.open.is_some() || self.left == 0)
+        let awaits = |client: &Client| client.current.is_some_and(|current| current.again.is_none());
+        self.clients.iter().all(|client| awaits(client) || self.left == 0)
     }
 
     /// Reads answers and sends what comes next.
     pub fn step(&mut self, case: &Case, network: &mut Network, history: &mut History) {
+        self.steps += 1;
+        self.read_answers(network, history);
+        self.send_late(case, network, history);
         for client in 0..self.clients.len() {
-            self.read_answer(client, network, history);
-            if self.clients[client].open.is_some() || self.left == 0 {
-                continue;
+            let Client { current, rest, .. } = &mut self.clients[client];
+            match current {
+                None if self.left == 0 => {}
+                None if *rest > 0 => *rest -= 1,
+                None => self.begin(client, case, network, history),
+                Some(Current { again: None, .. }) => {}
+                Some(Current { again: Some((steps, _)), .. }) if *steps > 0 => *steps -= 1,
+                Some(Current { again, request }) => {
+                    let (why, request) = (again.take(), *request);
+                    why.into_iter().for_each(|(_, why)| self.tally.note(why));
+                    self.send(request, case, network, history);
+                }
             }
-            if self.clients[client].rest > 0 {
-                self.clients[client].rest -= 1;
-                continue;
-            }
-            self.send(client, case, network, history);
         }
     }
 
-    fn read_answer(&mut self, client: usize, network: &mut Network, history: &mut History) {
-        let sender = self.clients[client].sender;
-        let Some(open) = &mut self.clients[client].open else { return };
-        let answer = network.answer(&open.message);
-        let outcome = match &answer {
-            None if open.steps_left > 0 => {
-                open.steps_left -= 1;
-                return;
-            }
-            None => Ok(Outcome::Unknown),
-            Some(Err(error)) => Ok(read_reject(error, true)),
-            Some(Ok(reply)) => match sender {
-                Sender::User(_) => read_reply(open.method, reply),
-                Sender::Canister { .. } => Forwarded::decode(reply)
-                    .ok_or_else(|| Impossible("the caller answered something that is not its type".to_string()))
-                    .and_then(|forwarded| read_forwarded(open.method, &forwarded)),
-            },
-        };
-        let (operation, method) = (open.operation, open.method);
-        if matches!(outcome, Ok(Outcome::Refused | Outcome::Unknown)) {
-            self.note_reason(describe_answer(method, sender, answer.as_ref()));
+    fn begin(&mut self, client: usize, case: &Case, network: &mut Network, history: &mut History) {
+        let request = self.draw_request(client, case, network.instance.time_nanos(), history);
+        self.left = self.left.saturating_sub(request.operations.len());
+        let twice = request.issued_nanos.is_some() && self.draw.below(TWICE_ONE_IN) == 0;
+        self.requests.push(request);
+        let request = self.requests.len() - 1;
+        self.clients[client].current = Some(Current { request, again: None });
+        self.send(request, case, network, history);
+        if twice {
+            self.tally.note(Happening::Twice);
+            self.send(request, case, network, history);
         }
-        self.clients[client].open = None;
-        self.answered += 1;
-        self.note(history, operation, outcome);
+    }
+
+    /// Sends a request, perhaps again.
+    fn send(&mut self, at: usize, case: &Case, network: &mut Network, history: &mut History) {
+        let request = &mut self.requests[at];
+        request.sent += 1;
+        request.open += 1;
+        let (method, sender) = (request.method, self.clients[request.client].sender);
+        let from = network.round_nanos;
+        let sendings: Vec<SendingId> =
+            request.operations.iter().map(|operation| history.send(*operation, from)).collect();
+        let impatient = self.draw.fires(case.rate(FaultName::SenderGivesUp)) && !self.settling;
+        let steps_left = if impatient { self.draw.below(IMPATIENT_STEPS_MAX) } else { PATIENT_STEPS_MAX };
+        let (timeout_from, timeout_to) = CALLER_TIMEOUT_SECONDS;
+        let bounded = self.draw.below(4) > 0;
+        let timeout = self.draw.between(timeout_from, timeout_to) as u32;
+        let cycles = if self.draw.below(2) == 0 { ATTACHED_CYCLES } else { 0 };
+        let sent = match sender {
+            Sender::User(user) if method == Method::GetQuery => {
+                let answer = network.query(user, network.router, method.name(), request.arguments.clone());
+                let read = match &answer {
+                    Ok(reply) => read_reply(method, reply),
+                    // A query changes nothing, so whatever its reject says, nothing was done.
+                    Err(error) => Ok(read_reject(error, false)),
+                };
+                return self.end(at, &sendings, read, network, history);
+            }
+            Sender::User(user) => network.submit(user, network.router, method.name(), request.arguments.clone()),
+            Sender::Canister { canister, user } => {
+                let forward = Forward {
+                    timeout_seconds: bounded.then_some(timeout),
+                    cycles,
+                    callee: network.router,
+                    method: method.name(),
+                    argument: &request.arguments,
+                };
+                network.risked += if bounded { cycles as u128 } else { 0 };
+                network.submit(user, canister, "forward", forward.encode())
+            }
+        };
+        match sent {
+            Ok(message) => {
+                self.given_up += u64::from(impatient);
+                self.open.push(Open { request: at, sendings, message, steps_left });
+            }
+            Err(error) => {
+                self.note_reason(format!("not submitted: {}", error.code));
+                self.end(at, &sendings, Ok(read_reject(&error, false)), network, history);
+            }
+        }
+    }
+
+    fn read_answers(&mut self, network: &Network, history: &mut History) {
+        let mut still_open = Vec::new();
+        for mut open in std::mem::take(&mut self.open) {
+            let request = &self.requests[open.request];
+            let (method, sender) = (request.method, self.clients[request.client].sender);
+            let answer = network.answer(&open.message);
+            let read = match &answer {
+                None if open.steps_left > 0 => {
+                    open.steps_left -= 1;
+                    still_open.push(open);
+                    continue;
+                }
+                None => Ok(Answer::may_run(Happening::GaveUp)),
+                Some(Err(error)) => Ok(read_reject(error, true)),
+                Some(Ok(reply)) => match sender {
+                    Sender::User(_) => read_reply(method, reply),
+                    Sender::Canister { .. } => Forwarded::decode(reply)
+                        .ok_or_else(|| Impossible("the caller answered something that is not its type".to_string()))
+                        .and_then(|forwarded| read_forwarded(method, &forwarded)),
+                },
+            };
+            if !matches!(read, Ok(Answer { told: Told::Done(_), .. })) {
+                self.note_reason(describe_answer(method, sender, answer.as_ref()));
+            }
+            self.answered += 1;
+            self.end(open.request, &open.sendings, read, network, history);
+        }
+        self.open.extend(still_open);
     }
 
     fn note_reason(&mut self, mut reason: String) {
@@ -148,95 +256,104 @@ impl Workload {
         }
     }
 
-    fn note(&mut self, history: &mut History, operation: OperationId, outcome: Result<Outcome, Impossible>) {
-        match outcome {
-            Ok(outcome) => history.answer(operation, outcome),
-            Err(impossible) => {
-                history.answer(operation, Outcome::Unknown);
-                self.impossible.get_or_insert(impossible);
-            }
+    /// Notes what one sending was told, and decides what its client does next.
+    fn end(
+        &mut self,
+        at: usize,
+        sendings: &[SendingId],
+        read: Result<Answer, Impossible>,
+        network: &Network,
+        history: &mut History,
+    ) {
+        let answer = read.unwrap_or_else(|impossible| {
+            self.impossible.get_or_insert(impossible);
+            Answer::may_run(Happening::Unknown)
+        });
+        for sending in sendings {
+            self.note_answer(*sending, answer, network.instance.time_nanos(), history);
         }
-    }
-
-    fn send(&mut self, client: usize, case: &Case, network: &mut Network, history: &mut History) {
-        self.left -= 1;
-        let sender = self.clients[client].sender;
+        let request = &mut self.requests[at];
+        request.open -= 1;
+        let (client, open, named, sent) = (request.client, request.open, request.issued_nanos.is_some(), request.sent);
+        if self.settling || self.clients[client].current.is_none_or(|current| current.request != at) {
+            return;
+        }
+        let settled = self.requests[at].operations.iter().all(|operation| is_settled(*operation, history));
+        if !settled && open > 0 {
+            return;
+        }
+        if !settled && named && sent < SENDINGS_MAX && self.draw.below(4) > 0 {
+            let steps = [0, 0, 1, 4, 12][self.draw.below(5) as usize];
+            self.clients[client].current = Some(Current { request: at, again: Some((steps, again(answer.kind))) });
+            return;
+        }
+        self.clients[client].current = None;
         self.clients[client].rest = [0, 0, 1, 5][self.draw.below(4) as usize];
-        let key = self.draw.below(case.keys.len() as u64) as usize;
-        let mut method = [Method::Put, Method::Get, Method::Delete, Method::GetQuery]
-            [self.draw.weighted(&[case.mix.put, case.mix.get, case.mix.delete, case.mix.get_query])];
-        if matches!((sender, method), (Sender::Canister { .. }, Method::GetQuery)) {
-            // Canisters can't call composite queries in replicated mode.
-            method = Method::Get;
-        }
-        let (action, arguments) = self.make(case, method, key);
-        let operation = history.invoke(client, key, action);
-        let impatient = self.draw.fires(case.rate(FaultName::SenderGivesUp));
-        let steps_left = if impatient { self.draw.below(IMPATIENT_STEPS_MAX) } else { PATIENT_STEPS_MAX };
-        let (timeout_from, timeout_to) = CALLER_TIMEOUT_SECONDS;
-        let bounded = self.draw.below(4) > 0;
-        let timeout = self.draw.between(timeout_from, timeout_to) as u32;
-        let cycles = if self.draw.below(2) == 0 { ATTACHED_CYCLES } else { 0 };
-        let sent = match sender {
-            Sender::User(user) if method == Method::GetQuery => {
-                let outcome = match network.query(user, network.router, method.name(), arguments) {
-                    Ok(reply) => read_reply(method, &reply),
-                    Err(_) => Ok(Outcome::Refused),
-                };
-                self.note(history, operation, outcome);
-                return;
-            }
-            Sender::User(user) => network.submit(user, network.router, method.name(), arguments),
-            Sender::Canister { canister, user } => {
-                let forward = Forward {
-                    timeout_seconds: bounded.then_some(timeout),
-                    cycles,
-                    callee: network.router,
-                    method: method.name(),
-                    argument: &arguments,
-                };
-                network.risked += if bounded { cycles as u128 } else { 0 };
-                network.submit(user, canister, "forward", forward.encode())
-            }
-        };
-        match sent {
-            Ok(message) => {
-                self.given_up += u64::from(impatient);
-                self.clients[client].open = Some(Open { operation, method, message, steps_left });
-            }
-            Err(error) => {
-                self.note_reason(format!("not submitted: {}", error.code));
-                history.answer(operation, read_reject(&error, false));
-            }
+        if named {
+            self.perhaps_later(at, settled);
         }
     }
 
-    fn make(&mut self, case: &Case, method: Method, key: usize) -> (Action, Vec<u8>) {
-        let key = case.keys[key].clone();
-        match method {
-            Method::Put => {
-                let value = self.make_value(case);
-                let action = Action::Put(fingerprint(&value));
-                (action, encode(&PutArguments::new(key, value)))
+    fn note_answer(&mut self, sending: SendingId, answer: Answer, now_nanos: u64, history: &mut History) {
+        let operation = history.operation(sending.operation);
+        let (key, action) = (operation.key, operation.action);
+        let before = operation.end();
+        let may_have_run = operation.told().any(|(_, told)| told == Told::MayRun);
+        history.answer(sending, now_nanos, answer.told);
+        let Told::Done(outcome) = answer.told else { return self.tally.note(answer.kind) };
+        match (before, may_have_run) {
+            (End::Done(_), _) => self.tally.note(Happening::Repeated),
+            (_, true) if self.settling => self.tally.note(Happening::SettledInTheEnd),
+            (_, true) => self.tally.note(Happening::Settled),
+            _ => {}
+        }
+        if !matches!(outcome, Outcome::PreconditionFailed { .. }) {
+            self.tally.note(answer.kind);
+        }
+        if let Some(precondition) = action.precondition() {
+            self.tally.note(Happening::of_precondition(precondition, outcome));
+        }
+        let known = &mut self.known[key];
+        match (action, outcome) {
+            (Action::Put { time_to_live_nanos, .. }, Outcome::Put { version }) => {
+                known.version = Some(version);
+                known.ends_nanos = time_to_live_nanos.map(|lasts| now_nanos + lasts);
             }
-            Method::Delete => (Action::Delete, encode(&DeleteArguments::new(key))),
-            Method::Get | Method::GetQuery => (Action::Get, encode(&GetArguments::new(key))),
+            (_, Outcome::Got(Some(seen))) => {
+                *known = Known { version: Some(seen.version), ends_nanos: seen.expires_at_nanos };
+            }
+            (_, Outcome::Got(None)) if known.ends_nanos.take_if(|end| *end <= now_nanos).is_some() => {
+                self.tally.note(Happening::EndReached);
+            }
+            (_, Outcome::Deleted(Some(_))) => known.ends_nanos = None,
+            _ => {}
         }
     }
+}
 
-    /// Makes a value that was not put before, but for empty ones.
-    fn make_value(&mut self, case: &Case) -> Vec<u8> {
-        self.next_value += 1;
-        let large = case.large_value_one_in > 0 && self.draw.below(case.large_value_one_in) == 0;
-        let bytes = match self.draw.below(20) {
-            _ if large => VALUE_BYTES_MAX,
-            0 => return Vec::new(),
-            1 => self.draw.between(1_000, 20_000) as usize,
-            _ => self.draw.between(VALUE_NUMBER_BYTES as u64, 300) as usize,
-        };
-        let mut value = self.next_value.to_le_bytes().to_vec();
-        value.resize(bytes, b'v');
-        value
+/// Tells whether no later sending can be told anything new.
+fn is_settled(operation: OperationId, history: &History) -> bool {
+    history
+        .operation(operation)
+        .told()
+        .any(|(_, told)| matches!(told, Told::Done(_) | Told::NotRun(NotRun::IdReused | NotRun::TooOld)))
+}
+
+/// Says for what reason a request is sent again.
+fn again(kind: Happening) -> Happening {
+    match kind {
+        Happening::Unknown | Happening::CallUnknown | Happening::RejectedLate => Happening::AgainAfterUnknown,
+        Happening::NotReady => Happening::AgainAfterNotReady,
+        Happening::OutOfSpace => Happening::AgainAfterOutOfSpace,
+        Happening::ShardUnavailable => Happening::AgainAfterUnavailable,
+        Happening::Unauthorised => Happening::AgainAfterUnauthorised,
+        Happening::FromTheFuture => Happening::AgainAfterFuture,
+        Happening::Expired => Happening::AgainAfterExpiry,
+        Happening::GaveUp => Happening::AgainAfterGivingUp,
+        Happening::Rejected | Happening::NotSubmitted | Happening::CallRejected | Happening::CallNotSent => {
+            Happening::AgainAfterReject
+        }
+        _ => Happening::AgainAfterBusy,
     }
 }
 

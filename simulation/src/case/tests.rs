@@ -13,7 +13,7 @@ fn cases_stay_within_bounds_and_reach_them() {
     for seed in 0..200 {
         let case = Case::draw(seed, &Options::default());
         shards.insert(case.initial_shards);
-        assert!(case.users >= 1 && case.users + case.callers <= (USERS_MAX + CALLERS_MAX) as usize);
+        assert!(case.users.min(case.callers) as u64 >= EITHER_MIN && case.users + case.callers == CLIENTS);
         assert!(case.keys.iter().all(|key| (1..=KEY_BYTES_MAX as usize).contains(&key.len())));
         let distinct: std::collections::BTreeSet<&Vec<u8>> = case.keys.iter().collect();
         assert_eq!(distinct.len(), case.keys.len());

@@ -4,4 +4,8 @@
 pub mod canisters;
 pub mod cover;
 pub mod cycles;
+pub mod exactly_once;
 pub mod linearizability;
+pub mod records;
+pub mod register;
+pub mod rights;

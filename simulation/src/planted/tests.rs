@@ -18,7 +18,15 @@ fn every_edit_fits_the_sources() {
 
 #[test]
 fn each_checker_has_a_bug() {
-    let checkers = [Checker::Linearizability, Checker::Cover, Checker::Canisters, Checker::Cycles, Checker::Recovery];
+    let checkers = [
+        Checker::ExactlyOnce,
+        Checker::Linearizability,
+        Checker::Rights,
+        Checker::Cover,
+        Checker::Canisters,
+        Checker::Cycles,
+        Checker::Recovery,
+    ];
     for checker in checkers {
         assert!(ALL.iter().any(|planted| planted.checker == checker), "{checker:?}");
     }

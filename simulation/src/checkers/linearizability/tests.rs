@@ -1,45 +1,61 @@
 use super::*;
+use crate::history::{Moment, NotRun, Told};
 
 const A: Fingerprint = Fingerprint(0xa);
 const B: Fingerprint = Fingerprint(0xb);
 const EMPTY: Fingerprint = Fingerprint(0);
 
-/// An operation on key 0 from `invoked` to `answered` (0: open).
-fn operation(invoked: u64, answered: u64, action: Action, outcome: Outcome) -> Operation {
-    Operation { client: 0, key: 0, action, invoked, answered: (answered > 0).then_some(answered), outcome }
+const SECOND: u64 = 1_000_000_000;
+
+/// An operation from `invoked` to `answered` (0: open); each tick is a second.
+fn entry(invoked: u64, answered: u64, action: Action, outcome: Option<Outcome>) -> Entry {
+    let moment = |order| Moment { order, nanos: order * SECOND };
+    Entry { client: 0, action, invoked: moment(invoked), answered: (answered > 0).then(|| moment(answered)), outcome }
 }
 
-fn put(invoked: u64, answered: u64, value: Fingerprint, version: u64) -> Operation {
-    operation(invoked, answered, Action::Put(value), Outcome::Put { version })
+fn put(invoked: u64, answered: u64, value: Fingerprint, version: u64) -> Entry {
+    entry(invoked, answered, Action::put(value), Some(Outcome::Put { version }))
 }
 
-fn unknown_put(invoked: u64, value: Fingerprint) -> Operation {
-    operation(invoked, invoked + 1, Action::Put(value), Outcome::Unknown)
+fn put_if(invoked: u64, answered: u64, value: Fingerprint, precondition: Precondition, outcome: Outcome) -> Entry {
+    let action = Action::Put { value, precondition: Some(precondition), time_to_live_nanos: None };
+    entry(invoked, answered, action, Some(outcome))
 }
 
-fn get(invoked: u64, answered: u64, seen: Option<(Fingerprint, u64)>) -> Operation {
-    let seen = seen.map(|(value, version)| Seen { value, version });
-    operation(invoked, answered, Action::Get, Outcome::Got(seen))
+fn brief_put(invoked: u64, answered: u64, value: Fingerprint, version: u64, seconds: u64) -> Entry {
+    let action = Action::Put { value, precondition: None, time_to_live_nanos: Some(seconds * SECOND) };
+    entry(invoked, answered, action, Some(Outcome::Put { version }))
 }
 
-fn delete(invoked: u64, answered: u64, version: Option<u64>) -> Operation {
-    operation(invoked, answered, Action::Delete, Outcome::Deleted(version))
+fn unknown_put(invoked: u64, value: Fingerprint) -> Entry {
+    entry(invoked, 0, Action::put(value), None)
 }
 
-fn unknown_delete(invoked: u64) -> Operation {
-    operation(invoked, 0, Action::Delete, Outcome::Unknown)
+fn get(invoked: u64, answered: u64, seen: Option<(Fingerprint, u64)>) -> Entry {
+    let seen = seen.map(|(value, version)| Seen { value: Some(value), version, expires_at_nanos: None });
+    entry(invoked, answered, Action::Get, Some(Outcome::Got(seen)))
 }
 
-fn decide(operations: &[Operation]) -> Result<(), Fault> {
-    Search::new(0, operations)?.run()
+fn delete(invoked: u64, answered: u64, version: Option<u64>) -> Entry {
+    entry(invoked, answered, Action::Delete { precondition: None }, Some(Outcome::Deleted(version)))
 }
 
-fn assert_refused(operations: &[Operation]) {
-    assert!(matches!(decide(operations), Err(Fault::NotLinearizable { .. })), "accepted: {operations:?}");
+fn unknown_delete(invoked: u64) -> Entry {
+    entry(invoked, 0, Action::Delete { precondition: None }, None)
 }
 
-fn assert_accepted(operations: &[Operation]) {
-    assert_eq!(decide(operations), Ok(()));
+fn decide(entries: &[Entry]) -> Result<(), Fault> {
+    let mut entries = entries.to_vec();
+    entries.sort_by_key(|entry| entry.invoked);
+    Search::new(0, &entries)?.run()
+}
+
+fn assert_refused(entries: &[Entry]) {
+    assert!(matches!(decide(entries), Err(Fault::NotLinearizable { .. })), "accepted: {entries:?}");
+}
+
+fn assert_accepted(entries: &[Entry]) {
+    assert_eq!(decide(entries), Ok(()));
 }
 
 #[test]
@@ -97,10 +113,13 @@ fn an_unknown_put_is_not_seen_before_it_was_sent() {
 #[test]
 fn a_refused_put_that_took_effect_is_refused() {
     let mut history = History::default();
-    let id = history.invoke(0, 0, Action::Put(A));
-    history.answer(id, Outcome::Refused);
-    let id = history.invoke(0, 0, Action::Get);
-    history.answer(id, Outcome::Got(Some(Seen { value: A, version: 4 })));
+    let put = history.begin(0, 0, Action::put(A), None);
+    let sending = history.send(put, 0);
+    history.answer(sending, 0, Told::NotRun(NotRun::Refused));
+    let get = history.begin(0, 0, Action::Get, None);
+    let sending = history.send(get, 0);
+    let seen = Seen { value: Some(A), version: 4, expires_at_nanos: None };
+    history.answer(sending, 0, Told::Done(Outcome::Got(Some(seen))));
     assert!(matches!(check(&history), Err(Fault::ForeignValue { key: 0, .. })));
 }
 
@@ -161,9 +180,95 @@ fn many_unknown_operations_are_decided_quickly() {
 #[test]
 fn keys_are_independent() {
     let mut history = History::default();
-    let first = history.invoke(0, 0, Action::Put(A));
-    let second = history.invoke(1, 1, Action::Get);
-    history.answer(first, Outcome::Put { version: 3 });
-    history.answer(second, Outcome::Got(None));
+    let put = history.begin(0, 0, Action::put(A), None);
+    let get = history.begin(1, 1, Action::Get, None);
+    let (first, second) = (history.send(put, 0), history.send(get, 0));
+    history.answer(first, 0, Told::Done(Outcome::Put { version: 3 }));
+    history.answer(second, 0, Told::Done(Outcome::Got(None)));
     assert_eq!(check(&history), Ok(()));
+}
+
+#[test]
+fn a_write_is_done_only_where_its_precondition_holds() {
+    let (absent, present) = (Precondition::Absent, Precondition::Present);
+    let version = |version| Precondition::Version(canopy_types::Version(version));
+    let done = |version| Outcome::Put { version };
+    assert_accepted(&[put_if(1, 2, A, absent, done(10)), put_if(3, 4, B, version(10), done(11))]);
+    assert_refused(&[put(1, 2, A, 10), put_if(3, 4, B, absent, done(11))]);
+    assert_refused(&[put_if(1, 2, A, present, done(10))]);
+    assert_refused(&[put(1, 2, A, 10), put(3, 4, B, 11), put_if(5, 6, EMPTY, version(10), done(12))]);
+    // Of two open writes that need the same version, one only can be done.
+    assert_refused(&[
+        put(1, 2, A, 10),
+        put_if(3, 9, B, version(10), done(11)),
+        put_if(4, 8, EMPTY, version(10), done(12)),
+    ]);
+}
+
+#[test]
+fn a_failed_precondition_is_a_read() {
+    let failed = |found| Outcome::PreconditionFailed { found };
+    assert_accepted(&[put(1, 2, A, 10), put_if(3, 4, B, Precondition::Absent, failed(Some(10)))]);
+    assert_refused(&[put(1, 2, A, 10), put_if(3, 4, B, Precondition::Present, failed(None))]);
+    assert_refused(&[put(1, 2, A, 10), put_if(3, 4, B, Precondition::Absent, failed(Some(9)))]);
+    // What failed was not done.
+    let tried = put_if(3, 4, B, Precondition::Absent, failed(Some(10)));
+    assert!(decide(&[put(1, 2, A, 10), tried, get(5, 6, Some((B, 11)))]).is_err());
+}
+
+#[test]
+fn an_answer_that_its_own_precondition_rules_out_is_refused() {
+    let failed = put_if(1, 2, A, Precondition::Absent, Outcome::PreconditionFailed { found: None });
+    assert!(matches!(decide(&[failed]), Err(Fault::AnswerContradictsPrecondition { .. })));
+}
+
+#[test]
+fn an_unknown_put_that_nobody_saw_explains_that_something_is_there() {
+    let present = put_if(3, 4, B, Precondition::Present, Outcome::Put { version: 12 });
+    assert_accepted(&[unknown_put(1, A), present]);
+    assert_refused(&[present]);
+}
+
+#[test]
+fn a_record_is_seen_until_its_end_and_no_longer() {
+    // It is put between 1 and 2 and ends between 11 and 12, and the millisecond to which its end is rounded.
+    let brief = brief_put(1, 2, A, 10, 10);
+    assert_accepted(&[brief, get(3, 4, Some((A, 10))), get(20, 21, None)]);
+    assert_accepted(&[brief, get(3, 30, None)]);
+    assert_accepted(&[brief, get(11, 12, Some((A, 10)))]);
+    assert_accepted(&[brief, get(11, 12, None)]);
+    assert_refused(&[brief, get(3, 4, None)]);
+    assert_refused(&[brief, get(13, 14, Some((A, 10)))]);
+    assert_refused(&[brief, get(3, 30, None), get(31, 32, Some((A, 10)))]);
+}
+
+#[test]
+fn a_reader_that_is_told_the_end_narrows_it() {
+    let brief = brief_put(1, 9, A, 10, 10);
+    let told = |at, end| {
+        let seen = Seen { value: Some(A), version: 10, expires_at_nanos: Some(end * SECOND) };
+        entry(at, at + 1, Action::Get, Some(Outcome::Got(Some(seen))))
+    };
+    assert_accepted(&[brief, told(10, 15), get(16, 17, None)]);
+    assert_refused(&[brief, told(10, 15), get(13, 14, None)]);
+    assert_refused(&[brief, told(10, 15), get(16, 17, Some((A, 10)))]);
+}
+
+#[test]
+fn an_unknown_put_that_ended_unseen_may_have_replaced_what_was_there() {
+    let action = Action::Put { value: B, precondition: None, time_to_live_nanos: Some(5 * SECOND) };
+    let unknown = entry(3, 0, action, None);
+    assert_accepted(&[put(1, 2, A, 10), unknown, get(20, 21, None)]);
+    assert_refused(&[put(1, 2, A, 10), unknown, get(6, 7, None)]);
+}
+
+#[test]
+fn a_record_read_without_its_value_is_known_by_its_version() {
+    let read = |at, version| {
+        let seen = Seen { value: None, version, expires_at_nanos: None };
+        entry(at, at + 1, Action::Get, Some(Outcome::Got(Some(seen))))
+    };
+    assert_accepted(&[put(1, 2, A, 10), read(3, 10)]);
+    assert_refused(&[put(1, 2, A, 10), read(3, 11)]);
+    assert_accepted(&[put(1, 2, A, 10), unknown_put(3, B), read(5, 11), get(7, 8, Some((B, 11)))]);
 }

@@ -1,0 +1,130 @@
+//! What a campaign must have seen: each kind of answer, of sending again, of precondition.
+
+use std::collections::BTreeMap;
+
+use canopy_types::Precondition;
+
+use crate::history::Outcome;
+
+macro_rules! happenings {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// Something that a campaign must have put to the test.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Happening { $($(#[$doc])* $name),* }
+
+        impl Happening {
+            pub const ALL: &[Happening] = &[$(Happening::$name),*];
+
+            pub fn text(self) -> &'static str {
+                match self { $(Happening::$name => $text),* }
+            }
+        }
+    };
+}
+
+happenings! {
+    PutDone = "answer: put done";
+    DeleteDone = "answer: deleted";
+    NothingDeleted = "answer: nothing to delete";
+    RecordRead = "answer: record";
+    RecordReadWithoutValue = "answer: record without its value";
+    NothingRead = "answer: no record";
+    EndingRecordRead = "answer: record that will end";
+    LargeValueRead = "answer: record of 1 MiB";
+    NotReady = "answer: NotReady";
+    BusyCycles = "answer: Busy, cycles";
+    BusyPlatform = "answer: Busy, platform";
+    BusyShardGrows = "answer: Busy, shard grows";
+    /// Needs more callers or writes than a run has, so a campaign may lack it.
+    BusyOther = "answer: Busy, other";
+    OutOfSpace = "answer: OutOfSpace";
+    ShardUnavailable = "answer: ShardUnavailable";
+    Unknown = "answer: Unknown";
+    TooOld = "answer: OperationTooOld";
+    FromTheFuture = "answer: OperationFromTheFuture";
+    IdReused = "answer: OperationIdReused";
+    Unauthorised = "answer: Unauthorised";
+    /// The platform's reject of a message that never ran.
+    Rejected = "platform: rejected unrun";
+    /// The platform's reject of a message that may have run.
+    RejectedLate = "platform: rejected, perhaps after it ran";
+    Expired = "platform: ingress message expired";
+    NotSubmitted = "platform: ingress message refused";
+    CallNotSent = "platform: call not sent";
+    CallUnknown = "platform: call unknown";
+    CallRejected = "platform: call rejected";
+    GaveUp = "sender gave up";
+    AgainAfterUnknown = "again after Unknown";
+    AgainAfterBusy = "again after Busy";
+    AgainAfterNotReady = "again after NotReady";
+    AgainAfterOutOfSpace = "again after OutOfSpace";
+    AgainAfterUnavailable = "again after ShardUnavailable";
+    AgainAfterUnauthorised = "again after Unauthorised";
+    AgainAfterFuture = "again after OperationFromTheFuture";
+    AgainAfterReject = "again after a reject";
+    AgainAfterExpiry = "again after an expired message";
+    AgainAfterGivingUp = "again after giving up";
+    Twice = "sent twice at once";
+    LateWithin = "late again within 15 minutes";
+    LateBeyond = "late again beyond 15 minutes";
+    /// An operation that may have run was told its outcome by a later sending.
+    Settled = "unknown settled by sending again";
+    SettledInTheEnd = "unknown settled after the faults";
+    /// An operation was told its outcome more than once.
+    Repeated = "outcome told again";
+    IdOfAnother = "id of another client's operation";
+    IdWithOtherArguments = "id with other arguments";
+    AbsentHeld = "precondition absent held";
+    AbsentFailed = "precondition absent failed";
+    PresentHeld = "precondition present held";
+    PresentFailed = "precondition present failed";
+    VersionHeld = "precondition version held";
+    VersionFailed = "precondition version failed";
+    Granted = "role granted";
+    Revoked = "role revoked";
+    WithoutName = "write without operation";
+    /// A reader found nothing where the last that was told of had reached its end.
+    EndReached = "record found ended";
+}
+
+impl Happening {
+    /// Says what became of a precondition.
+    pub fn of_precondition(precondition: Precondition, outcome: Outcome) -> Self {
+        let held = !matches!(outcome, Outcome::PreconditionFailed { .. });
+        match precondition {
+            Precondition::Absent if held => Happening::AbsentHeld,
+            Precondition::Absent => Happening::AbsentFailed,
+            Precondition::Present if held => Happening::PresentHeld,
+            Precondition::Present => Happening::PresentFailed,
+            Precondition::Version(_) if held => Happening::VersionHeld,
+            Precondition::Version(_) => Happening::VersionFailed,
+        }
+    }
+}
+
+/// How often each happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally(BTreeMap<Happening, u64>);
+
+impl Tally {
+    pub fn note(&mut self, happening: Happening) {
+        *self.0.entry(happening).or_default() += 1;
+    }
+
+    pub fn times(&self, happening: Happening) -> u64 {
+        self.0.get(&happening).copied().unwrap_or(0)
+    }
+
+    /// Adds another tally.
+    pub fn add(&mut self, other: &Tally) {
+        for (happening, times) in &other.0 {
+            *self.0.entry(*happening).or_default() += times;
+        }
+    }
+
+    /// Lists what should have happened and never did.
+    pub fn missing(&self) -> impl Iterator<Item = Happening> + '_ {
+        let required = Happening::ALL.iter().copied().filter(|happening| *happening != Happening::BusyOther);
+        required.filter(|happening| self.times(*happening) == 0)
+    }
+}
