@@ -3,7 +3,10 @@
 use canopy_simulator::errors::{ErrorCode, UserError};
 use canopy_simulator::event_log::short_hash;
 use canopy_types::codec::decode;
-use canopy_types::{BusyReason, DeleteError, DeleteResult, GetError, GetResult, PutError, PutResult, Record, Version};
+use canopy_types::shard::{ShardDeleteResult, ShardError, ShardGetResult, ShardPutResult};
+use canopy_types::{
+    BusyReason, DeleteError, DeleteReply, DeleteResult, GetError, GetResult, PutError, PutResult, Record, Version,
+};
 
 use crate::caller::Forwarded;
 use crate::history::{Fingerprint, NotRun, Outcome, Seen, Told};
@@ -89,10 +92,7 @@ pub fn read_reply(method: Method, reply: &[u8]) -> Result<Answer, Impossible> {
             Err(error) => read_put_error(error),
         },
         Method::Delete => match decode::<DeleteResult>(reply).map_err(undecodable)? {
-            Ok(done) => {
-                let kind = if done.deleted.is_some() { Happening::DeleteDone } else { Happening::NothingDeleted };
-                Ok(Answer::done(Outcome::Deleted(done.deleted.map(|version| version.0)), kind))
-            }
+            Ok(done) => Ok(read_deleted(&done)),
             Err(error) => read_delete_error(error),
         },
         Method::Get | Method::GetQuery => match decode::<GetResult>(reply).map_err(undecodable)? {
@@ -104,6 +104,11 @@ pub fn read_reply(method: Method, reply: &[u8]) -> Result<Answer, Impossible> {
             Err(other) => Err(Impossible(format!("a legal get was answered {other:?}"))),
         },
     }
+}
+
+fn read_deleted(done: &DeleteReply) -> Answer {
+    let kind = if done.deleted.is_some() { Happening::DeleteDone } else { Happening::NothingDeleted };
+    Answer::done(Outcome::Deleted(done.deleted.map(|version| version.0)), kind)
 }
 
 fn read_record(record: Option<Record>) -> Answer {
@@ -163,6 +168,36 @@ fn read_busy(reason: &BusyReason) -> Happening {
     }
 }
 
+/// Reads a reply of a shard that a client asked itself.
+///
+/// # Errors
+/// As [`read_reply`].
+pub fn read_shard_reply(method: Method, reply: &[u8]) -> Result<Answer, Impossible> {
+    let undecodable = |_| Impossible(format!("a shard's `{}` replied something that is not its type", method.name()));
+    let answer = match method {
+        Method::Put => decode::<ShardPutResult>(reply)
+            .map_err(undecodable)?
+            .map(|done| Answer::done(Outcome::Put { version: done.version.0 }, Happening::PutDone)),
+        Method::Delete => decode::<ShardDeleteResult>(reply).map_err(undecodable)?.map(|done| read_deleted(&done)),
+        Method::Get | Method::GetQuery => decode::<ShardGetResult>(reply).map_err(undecodable)?.map(read_record),
+    };
+    answer.or_else(|error| {
+        Ok(match error {
+            ShardError::PreconditionFailed { found } => Answer::precondition_failed(found),
+            ShardError::OperationTooOld { .. } => Answer::not_run(NotRun::TooOld, Happening::TooOld),
+            ShardError::OperationFromTheFuture { .. } => {
+                Answer::not_run(NotRun::FromTheFuture, Happening::FromTheFuture)
+            }
+            ShardError::OperationIdReused => Answer::not_run(NotRun::IdReused, Happening::IdReused),
+            ShardError::Unauthorised { .. } => Answer::not_run(NotRun::Unauthorised, Happening::Unauthorised),
+            ShardError::RolesUnknown => Answer::refused(Happening::RolesUnknown),
+            ShardError::Growing { .. } => Answer::refused(Happening::BusyShardGrows),
+            ShardError::OutOfSpace => Answer::refused(Happening::OutOfSpace),
+            other => return Err(Impossible(format!("a shard answered a legal call with {other:?}"))),
+        })
+    })
+}
+
 /// Reads the platform's reject of an ingress message. `submitted`: the subnet had accepted the message.
 pub fn read_reject(error: &UserError, submitted: bool) -> Answer {
     let never_ran = matches!(
@@ -183,13 +218,21 @@ pub fn read_reject(error: &UserError, submitted: bool) -> Answer {
     }
 }
 
+/// Reads a reply of the router, or of the shard itself.
+///
+/// # Errors
+/// As [`read_reply`].
+pub fn read_any_reply(method: Method, direct: bool, reply: &[u8]) -> Result<Answer, Impossible> {
+    if direct { read_shard_reply(method, reply) } else { read_reply(method, reply) }
+}
+
 /// Reads what a caller canister was told.
 ///
 /// # Errors
 /// As [`read_reply`].
-pub fn read_forwarded(method: Method, forwarded: &Forwarded) -> Result<Answer, Impossible> {
+pub fn read_forwarded(method: Method, direct: bool, forwarded: &Forwarded) -> Result<Answer, Impossible> {
     match forwarded {
-        Forwarded::Reply(reply) => read_reply(method, reply),
+        Forwarded::Reply(reply) => read_any_reply(method, direct, reply),
         Forwarded::NotSent => Ok(Answer::refused(Happening::CallNotSent)),
         // Nothing was delivered.
         Forwarded::Reject { code: 1..=3, .. } => Ok(Answer::refused(Happening::CallRejected)),
@@ -201,8 +244,11 @@ pub fn read_forwarded(method: Method, forwarded: &Forwarded) -> Result<Answer, I
 }
 
 /// Shows a reply, for people.
-pub fn describe_reply(method: Method, reply: &[u8]) -> String {
+pub fn describe_reply(method: Method, direct: bool, reply: &[u8]) -> String {
     match method {
+        Method::Put if direct => format!("{:?}", decode::<ShardPutResult>(reply)),
+        Method::Delete if direct => format!("{:?}", decode::<ShardDeleteResult>(reply)),
+        Method::Get | Method::GetQuery if direct => format!("{:?}", decode::<ShardGetResult>(reply)),
         Method::Put => format!("{:?}", decode::<PutResult>(reply)),
         Method::Delete => format!("{:?}", decode::<DeleteResult>(reply)),
         Method::Get | Method::GetQuery => format!("{:?}", decode::<GetResult>(reply)),

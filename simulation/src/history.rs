@@ -116,6 +116,8 @@ pub enum Told {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sending {
     pub sent: Moment,
+    /// To the shard itself.
+    pub direct: bool,
     pub told: Option<(Moment, Told)>,
 }
 
@@ -236,9 +238,14 @@ impl History {
 
     /// Notes that an operation is sent, perhaps again. `nanos`: nothing of it can run before.
     pub fn send(&mut self, operation: OperationId, nanos: u64) -> SendingId {
+        self.send_to(operation, nanos, false)
+    }
+
+    /// As [`History::send`], perhaps to the shard itself.
+    pub fn send_to(&mut self, operation: OperationId, nanos: u64, direct: bool) -> SendingId {
         let sent = self.moment(nanos);
         let sendings = &mut self.operations[operation.0].sendings;
-        sendings.push(Sending { sent, told: None });
+        sendings.push(Sending { sent, direct, told: None });
         SendingId { operation, number: sendings.len() - 1 }
     }
 

@@ -59,6 +59,8 @@ pub struct Network {
     pub callers_subnet: Principal,
     /// Shards as last told by the router.
     pub shards: Vec<Principal>,
+    /// Shards of keys.
+    owners: BTreeMap<Vec<u8>, Principal>,
     /// Canisters that the administrator gave up.
     pub written_off: BTreeSet<Principal>,
     /// When the last round ran that the driver asked for; nothing that is sent from now on runs earlier.
@@ -100,6 +102,7 @@ impl Network {
             service_subnet,
             callers_subnet,
             shards: Vec::new(),
+            owners: BTreeMap::new(),
             written_off: BTreeSet::new(),
             round_nanos: 0,
             risked: 0,
@@ -274,6 +277,18 @@ impl Network {
         let arguments = encode(&GetArguments::new(key.to_vec()));
         let reply = self.query(self.administrator, shard, "get_query", arguments).ok()?;
         decode(&reply).ok()
+    }
+
+    /// Tells which shard answers for a key; None if that can't be told now. Once told it is kept, because no range
+    /// changes hands.
+    pub fn owner(&mut self, key: &[u8]) -> Option<Principal> {
+        if let Some(owner) = self.owners.get(key) {
+            return Some(*owner);
+        }
+        let shards = self.shards.clone();
+        let owner = shards.into_iter().find(|shard| matches!(self.get_from_shard(*shard, key), Some(Ok(_))))?;
+        self.owners.insert(key.to_vec(), owner);
+        Some(owner)
     }
 
     /// Burns what a canister has, but for what its storage needs.

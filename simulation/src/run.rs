@@ -374,7 +374,7 @@ impl<'a> Run<'a> {
                 return Ok(outcome);
             }
             last = match answer {
-                Ok(reply) => describe_reply(method, &reply),
+                Ok(reply) => describe_reply(method, false, &reply),
                 Err(error) => format!("{}: {}", error.code, error.message),
             };
             self.advance(10 * SECOND_NANOS)?;

@@ -44,6 +44,8 @@ happenings! {
     FromTheFuture = "answer: OperationFromTheFuture";
     IdReused = "answer: OperationIdReused";
     Unauthorised = "answer: Unauthorised";
+    RolesUnknown = "answer: RolesUnknown";
+    Direct = "sent to the shard itself";
     /// The platform's reject of a message that never ran.
     Rejected = "platform: rejected unrun";
     /// The platform's reject of a message that may have run.
@@ -109,6 +111,13 @@ pub struct Tally(BTreeMap<Happening, u64>);
 impl Tally {
     pub fn note(&mut self, happening: Happening) {
         *self.0.entry(happening).or_default() += 1;
+    }
+
+    /// Notes something if it happened.
+    pub fn note_if(&mut self, happened: bool, happening: Happening) {
+        if happened {
+            self.note(happening);
+        }
     }
 
     pub fn times(&self, happening: Happening) -> u64 {

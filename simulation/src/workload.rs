@@ -7,7 +7,7 @@ use candid::Principal;
 use canopy_simulator::errors::UserError;
 use canopy_simulator::instance::MessageId;
 
-use crate::answers::{Answer, Impossible, Method, describe_reply, read_forwarded, read_reject, read_reply};
+use crate::answers::{Answer, Impossible, Method, describe_reply, read_any_reply, read_forwarded, read_reject};
 use crate::caller::{Forward, Forwarded};
 use crate::case::{Case, stream};
 use crate::draw::Draw;
@@ -33,6 +33,8 @@ const CALLER_TIMEOUT_SECONDS: (u64, u64) = (5, 300);
 const SENDINGS_MAX: u32 = 6;
 /// One write in so many is sent twice at once.
 const TWICE_ONE_IN: u64 = 10;
+/// One sending in so many goes to the shard itself.
+const DIRECT_ONE_IN: u64 = 4;
 /// Reasons that are told apart, and how much of each is kept.
 const REASONS_MAX: usize = 64;
 const REASON_BYTES_MAX: usize = 120;
@@ -49,6 +51,8 @@ enum Sender {
 struct Open {
     request: usize,
     sendings: Vec<SendingId>,
+    /// To the shard itself.
+    direct: bool,
     message: MessageId,
     steps_left: u64,
 }
@@ -171,13 +175,17 @@ impl Workload {
 
     /// Sends a request, perhaps again.
     fn send(&mut self, at: usize, case: &Case, network: &mut Network, history: &mut History) {
+        let key = history.operation(self.requests[at].operations[0]).key;
+        let owner = if self.draw.below(DIRECT_ONE_IN) == 0 { network.owner(&case.keys[key]) } else { None };
+        self.tally.note_if(owner.is_some(), Happening::Direct);
+        let (callee, direct) = (owner.unwrap_or(network.router), owner.is_some());
         let request = &mut self.requests[at];
         request.sent += 1;
         request.open += 1;
         let (method, sender) = (request.method, self.clients[request.client].sender);
         let from = network.round_nanos;
         let sendings: Vec<SendingId> =
-            request.operations.iter().map(|operation| history.send(*operation, from)).collect();
+            request.operations.iter().map(|operation| history.send_to(*operation, from, direct)).collect();
         let impatient = self.draw.fires(case.rate(FaultName::SenderGivesUp)) && !self.settling;
         let steps_left = if impatient { self.draw.below(IMPATIENT_STEPS_MAX) } else { PATIENT_STEPS_MAX };
         let (timeout_from, timeout_to) = CALLER_TIMEOUT_SECONDS;
@@ -186,20 +194,20 @@ impl Workload {
         let cycles = if self.draw.below(2) == 0 { ATTACHED_CYCLES } else { 0 };
         let sent = match sender {
             Sender::User(user) if method == Method::GetQuery => {
-                let answer = network.query(user, network.router, method.name(), request.arguments.clone());
+                let answer = network.query(user, callee, method.name(), request.arguments.clone());
                 let read = match &answer {
-                    Ok(reply) => read_reply(method, reply),
+                    Ok(reply) => read_any_reply(method, direct, reply),
                     // A query changes nothing, so whatever its reject says, nothing was done.
                     Err(error) => Ok(read_reject(error, false)),
                 };
                 return self.end(at, &sendings, read, network, history);
             }
-            Sender::User(user) => network.submit(user, network.router, method.name(), request.arguments.clone()),
+            Sender::User(user) => network.submit(user, callee, method.name(), request.arguments.clone()),
             Sender::Canister { canister, user } => {
                 let forward = Forward {
                     timeout_seconds: bounded.then_some(timeout),
                     cycles,
-                    callee: network.router,
+                    callee,
                     method: method.name(),
                     argument: &request.arguments,
                 };
@@ -210,7 +218,7 @@ impl Workload {
         match sent {
             Ok(message) => {
                 self.given_up += u64::from(impatient);
-                self.open.push(Open { request: at, sendings, message, steps_left });
+                self.open.push(Open { request: at, sendings, direct, message, steps_left });
             }
             Err(error) => {
                 self.note_reason(format!("not submitted: {}", error.code));
@@ -234,14 +242,14 @@ impl Workload {
                 None => Ok(Answer::may_run(Happening::GaveUp)),
                 Some(Err(error)) => Ok(read_reject(error, true)),
                 Some(Ok(reply)) => match sender {
-                    Sender::User(_) => read_reply(method, reply),
+                    Sender::User(_) => read_any_reply(method, open.direct, reply),
                     Sender::Canister { .. } => Forwarded::decode(reply)
                         .ok_or_else(|| Impossible("the caller answered something that is not its type".to_string()))
-                        .and_then(|forwarded| read_forwarded(method, &forwarded)),
+                        .and_then(|forwarded| read_forwarded(method, open.direct, &forwarded)),
                 },
             };
             if !matches!(read, Ok(Answer { told: Told::Done(_), .. })) {
-                self.note_reason(describe_answer(method, sender, answer.as_ref()));
+                self.note_reason(describe_answer(method, open.direct, sender, answer.as_ref()));
             }
             self.answered += 1;
             self.end(open.request, &open.sendings, read, network, history);
@@ -346,7 +354,7 @@ fn again(kind: Happening) -> Happening {
         Happening::NotReady => Happening::AgainAfterNotReady,
         Happening::OutOfSpace => Happening::AgainAfterOutOfSpace,
         Happening::ShardUnavailable => Happening::AgainAfterUnavailable,
-        Happening::Unauthorised => Happening::AgainAfterUnauthorised,
+        Happening::Unauthorised | Happening::RolesUnknown => Happening::AgainAfterUnauthorised,
         Happening::FromTheFuture => Happening::AgainAfterFuture,
         Happening::Expired => Happening::AgainAfterExpiry,
         Happening::GaveUp => Happening::AgainAfterGivingUp,
@@ -358,13 +366,18 @@ fn again(kind: Happening) -> Happening {
 }
 
 /// Describes an answer that is not `done`, without what differs from one to the next.
-fn describe_answer(method: Method, sender: Sender, answer: Option<&Result<Vec<u8>, UserError>>) -> String {
+fn describe_answer(
+    method: Method,
+    direct: bool,
+    sender: Sender,
+    answer: Option<&Result<Vec<u8>, UserError>>,
+) -> String {
     match (answer, sender) {
         (None, _) => "the sender gave up".to_string(),
         (Some(Err(error)), _) => format!("{}: {}", error.code, error.message),
-        (Some(Ok(reply)), Sender::User(_)) => describe_reply(method, reply),
+        (Some(Ok(reply)), Sender::User(_)) => describe_reply(method, direct, reply),
         (Some(Ok(reply)), Sender::Canister { .. }) => match Forwarded::decode(reply) {
-            Some(Forwarded::Reply(reply)) => describe_reply(method, &reply),
+            Some(Forwarded::Reply(reply)) => describe_reply(method, direct, &reply),
             Some(Forwarded::Reject { code, message }) => format!("to a canister: {code} {message}"),
             Some(Forwarded::NotSent) => "to a canister: not sent".to_string(),
             None => "no reply of a caller".to_string(),

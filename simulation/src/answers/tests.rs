@@ -42,7 +42,7 @@ fn a_trap_after_submission_is_unknown_and_a_stopped_canister_is_not() {
 fn only_code_6_5_and_4_leave_a_forwarded_call_open() {
     let told = |code| {
         let reject = Forwarded::Reject { code, message: String::new() };
-        read_forwarded(Method::Put, &reject).map(|answer| answer.told)
+        read_forwarded(Method::Put, false, &reject).map(|answer| answer.told)
     };
     for code in 1..=3 {
         assert_eq!(told(code), Ok(Told::NotRun(NotRun::Refused)));
@@ -50,4 +50,15 @@ fn only_code_6_5_and_4_leave_a_forwarded_call_open() {
     for code in 4..=6 {
         assert_eq!(told(code), Ok(Told::MayRun));
     }
+}
+
+#[test]
+fn a_shards_refusals_are_told_apart() {
+    let told = |error| {
+        let result: ShardPutResult = Err(error);
+        read_shard_reply(Method::Put, &encode(&result)).map(|answer| answer.told)
+    };
+    assert_eq!(told(ShardError::RolesUnknown), Ok(Told::NotRun(NotRun::Refused)));
+    assert_eq!(told(ShardError::OperationIdReused), Ok(Told::NotRun(NotRun::IdReused)));
+    assert!(told(ShardError::KeyEmpty).is_err());
 }

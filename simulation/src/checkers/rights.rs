@@ -8,6 +8,9 @@ use crate::history::{History, Moment, NotRun, Sending, Told};
 #[cfg(test)]
 mod tests;
 
+/// How long a shard goes by what its router told it.
+const ROLES_HELD_NANOS: u64 = 600 * 1_000_000_000;
+
 /// A client that was wrongly served or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -35,7 +38,9 @@ pub fn check(history: &History, changes: &[Change], is_guest: impl Fn(usize) -> 
         let changes: Vec<Change> = changes.iter().filter(of_pair).copied().collect();
         for sending in &operation.sendings {
             let Some((answered, told)) = sending.told else { continue };
-            let may_have = |granted| may_have_been(granted, &changes, sending.sent, answered);
+            // A shard goes by what its router last told it.
+            let grace_nanos = if sending.direct { ROLES_HELD_NANOS } else { 0 };
+            let may_have = |granted| may_have_been(granted, &changes, sending.sent, answered, grace_nanos);
             match told {
                 Told::NotRun(NotRun::Unauthorised) if !guest || !may_have(false) => {
                     return Err(Fault::Refused { operation: at, sending: *sending });
@@ -50,15 +55,18 @@ pub fn check(history: &History, changes: &[Change], is_guest: impl Fn(usize) -> 
     Ok(())
 }
 
-/// Tells whether rights may have been so (given, or not) at some time between two moments.
-fn may_have_been(granted: bool, changes: &[Change], from: Moment, to: Moment) -> bool {
+/// Tells whether rights may have been so (given, or not) at some time from `grace_nanos` before the first of two moments
+/// to the second.
+fn may_have_been(granted: bool, changes: &[Change], from: Moment, to: Moment, grace_nanos: u64) -> bool {
     // Whatever was for certain changed to the contrary before `from`, after everything that was begun to make it so.
     let undone = |since: Option<Moment>| {
         changes.iter().any(|other| {
             other.granted != granted
                 && other.certain
                 && since.is_none_or(|since| other.begun > since)
-                && other.ended.is_some_and(|ended| ended < from)
+                && other
+                    .ended
+                    .is_some_and(|ended| ended < from && (grace_nanos == 0 || ended.nanos + grace_nanos < from.nanos))
         })
     };
     let at_first = !granted && !undone(None);
