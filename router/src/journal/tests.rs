@@ -288,12 +288,11 @@ fn foreign_code_is_never_overwritten() {
 
 #[test]
 fn shard_that_is_not_what_was_planned_is_not_opened() {
-    let differences: [fn(&mut ShardInfo); 5] = [
+    let differences: [fn(&mut ShardInfo); 4] = [
         |info| info.router = canister(99),
         |info| info.index = ShardIndex(1),
         |info| info.range = HashRange::FULL.part(1, 2).unwrap(),
         |info| info.secret_fingerprint ^= 1,
-        |info| info.records = 1,
     ];
     for difference in differences {
         let mut world = World::with_secret(1);
@@ -305,6 +304,18 @@ fn shard_that_is_not_what_was_planned_is_not_opened() {
         assert!(matches!(world.journal.alarms()[..], [Alarm::ForeignCode { .. }]));
         assert_eq!(world.journal.routing_table(), None);
     }
+}
+
+#[test]
+fn shard_to_which_records_were_put_directly_is_opened() {
+    let mut world = World::with_secret(1);
+    world.run_until(Step::VerifyShard(FIRST));
+    let mut info = world.info(FIRST);
+    info.records = 1;
+    world.answer(info_answer(info));
+    assert_eq!(world.until_sent(), None);
+    assert_eq!(world.journal.alarms(), []);
+    assert!(world.journal.routing_table().is_some());
 }
 
 #[test]
