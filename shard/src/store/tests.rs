@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod cost;
+mod fuzz;
 mod golden;
 mod memory;
 mod model;

@@ -14,9 +14,48 @@ use crate::store::{
     Precondition, Put, Receipt, Store, Values, Walk, WalkEnd, WriteError,
 };
 
+/// Where the choices of a case come from.
+pub enum Source {
+    Drawn(Numbers),
+    /// Bytes and the place of the next one; zeroes follow them.
+    Read(Vec<u8>, usize),
+}
+
+impl Source {
+    /// Any number.
+    pub fn next(&mut self) -> u64 {
+        match self {
+            Source::Drawn(numbers) => numbers.next(),
+            Source::Read(..) => self.take(8),
+        }
+    }
+
+    /// A number below a bound; bytes are read as few as the bound needs.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        match self {
+            Source::Drawn(numbers) => numbers.below(bound),
+            Source::Read(..) => self.take((64 - (bound - 1).leading_zeros()).div_ceil(8)) % bound,
+        }
+    }
+
+    fn take(&mut self, count: u32) -> u64 {
+        let Source::Read(bytes, at) = self else { unreachable!("only bytes are taken") };
+        (0..count).fold(0, |number, _| {
+            let byte = bytes.get(*at).copied().unwrap_or(0);
+            *at += 1;
+            number << 8 | u64::from(byte)
+        })
+    }
+
+    /// Tells whether all bytes were read.
+    pub fn is_at_end(&self) -> bool {
+        matches!(self, Source::Read(bytes, at) if *at >= bytes.len())
+    }
+}
+
 /// How keys' hashes and tags are spread.
 #[derive(Clone, Copy, Debug)]
-enum Spread {
+pub enum Spread {
     Even,
     /// All keys have one of three hashes.
     FewHashes,
@@ -35,7 +74,8 @@ struct ModelRecord {
     expires: u64,
 }
 
-struct Case {
+/// A store with the model beside it.
+pub struct Case {
     store: Store<TestMemory>,
     memory: TestMemory,
     options: Options,
@@ -59,7 +99,7 @@ enum Request {
 }
 
 impl Case {
-    fn new(spread: Spread, memory: TestMemory, options: Options) -> Self {
+    pub fn new(spread: Spread, memory: TestMemory, options: Options) -> Self {
         let mut store = Store::create(memory.clone(), options).unwrap();
         store.advance_time(NOON);
         let keys = match spread {
@@ -99,7 +139,7 @@ impl Case {
         self.now / MILLISECOND
     }
 
-    fn new_operation(&mut self, numbers: &mut Numbers) -> Option<Operation> {
+    fn new_operation(&mut self, numbers: &mut Source) -> Option<Operation> {
         if numbers.below(10) == 0 {
             return None;
         }
@@ -126,7 +166,11 @@ impl Case {
     }
 
     fn step(&mut self, seed: u64) {
-        let numbers = &mut Numbers(mix(seed));
+        self.step_from(&mut Source::Drawn(Numbers(mix(seed))));
+    }
+
+    /// Does one operation, drawn from a source.
+    pub fn step_from(&mut self, numbers: &mut Source) {
         match numbers.below(100) {
             0..40 => self.fresh_put(numbers),
             40..52 => self.fresh_delete(numbers),
@@ -146,7 +190,7 @@ impl Case {
         }
     }
 
-    fn fresh_put(&mut self, numbers: &mut Numbers) {
+    fn fresh_put(&mut self, numbers: &mut Source) {
         let key = numbers.below(self.keys);
         let length = match numbers.below(40) {
             0 => numbers.below(70_000),
@@ -161,14 +205,14 @@ impl Case {
         self.send(Request::Put { key, value, expires_at, precondition, operation });
     }
 
-    fn fresh_delete(&mut self, numbers: &mut Numbers) {
+    fn fresh_delete(&mut self, numbers: &mut Source) {
         let key = numbers.below(self.keys);
         let precondition = self.precondition(key, numbers);
         let operation = self.new_operation(numbers);
         self.send(Request::Delete { key, precondition, operation, keep_tombstone: numbers.below(3) == 0 });
     }
 
-    fn precondition(&self, key: u64, numbers: &mut Numbers) -> Precondition {
+    fn precondition(&self, key: u64, numbers: &mut Source) -> Precondition {
         let current = self.present(&self.key(key)).map_or(7, |record| record.version);
         match numbers.below(10) {
             0 => Precondition::Absent,
@@ -179,7 +223,7 @@ impl Case {
         }
     }
 
-    fn send_again(&mut self, numbers: &mut Numbers) {
+    fn send_again(&mut self, numbers: &mut Source) {
         if self.history.is_empty() {
             return;
         }
@@ -287,7 +331,7 @@ impl Case {
         self.greatest = self.greatest.max(version);
     }
 
-    fn read(&mut self, numbers: &mut Numbers) {
+    fn read(&mut self, numbers: &mut Source) {
         let key = self.key(numbers.below(self.keys));
         let key_ref = KeyRef { hash: key.0, tag: key.1, space: key.2, bytes: &key.3 };
         let mut value = b"before".to_vec();
@@ -308,7 +352,7 @@ impl Case {
         assert_eq!(self.store.find_receipt(&key, operation), expected);
     }
 
-    fn pass_time(&mut self, numbers: &mut Numbers) {
+    fn pass_time(&mut self, numbers: &mut Source) {
         self.now += match numbers.below(20) {
             0 => 40 * MINUTE,
             1..4 => numbers.below(5 * MINUTE),
@@ -320,8 +364,8 @@ impl Case {
         self.store.advance_time(self.now - 5);
     }
 
-    fn budget(numbers: &mut Numbers) -> Budget {
-        let part = |numbers: &mut Numbers| match numbers.below(3) {
+    fn budget(numbers: &mut Source) -> Budget {
+        let part = |numbers: &mut Source| match numbers.below(3) {
             0 => numbers.below(10),
             1 => numbers.below(100_000),
             _ => u64::MAX,
@@ -329,7 +373,7 @@ impl Case {
         Budget { instructions: part(numbers), bytes: part(numbers), pages: part(numbers) }
     }
 
-    fn sweep(&mut self, numbers: &mut Numbers) {
+    fn sweep(&mut self, numbers: &mut Source) {
         let swept = self.store.sweep(Self::budget(numbers));
         assert!(swept.done || swept.records + swept.receipts > 0 || !self.store.has_room(0, true));
         if swept.done {
@@ -345,7 +389,7 @@ impl Case {
         }
     }
 
-    fn walk(&mut self, numbers: &mut Numbers) {
+    fn walk(&mut self, numbers: &mut Source) {
         let (a, b) = match numbers.below(3) {
             0 => (numbers.next(), numbers.next()),
             _ => (0, u64::MAX),
@@ -422,7 +466,7 @@ impl Case {
         }
     }
 
-    fn import(&mut self, numbers: &mut Numbers) {
+    fn import(&mut self, numbers: &mut Source) {
         let key = self.key(numbers.below(self.keys));
         let known = self.records.get(&key).cloned();
         if known.as_ref().is_some_and(|record| record.expires != 0) {
@@ -471,7 +515,7 @@ impl Case {
         }
     }
 
-    fn free_range(&mut self, numbers: &mut Numbers) {
+    fn free_range(&mut self, numbers: &mut Source) {
         if numbers.below(4) != 0 {
             return;
         }
@@ -483,7 +527,7 @@ impl Case {
         self.history.clear();
     }
 
-    fn drop_tombstones(&mut self, numbers: &mut Numbers) {
+    fn drop_tombstones(&mut self, numbers: &mut Source) {
         let mut after = None;
         for _ in 0..10_000 {
             if !self.store.has_room(0, true) {
@@ -506,7 +550,7 @@ impl Case {
     }
 
     /// Everything is deleted, everything runs out, and every page comes back.
-    fn finish(mut self) {
+    pub fn finish(mut self) {
         self.store.check_invariants().unwrap();
         while !self.store.free_range(0, u64::MAX, Budget { instructions: 1 << 20, bytes: 0, pages: 1 << 10 }).done {}
         self.store.advance_time(self.now + 20 * MINUTE);
@@ -555,15 +599,8 @@ proptest! {
     }
 }
 
-/// Millions of operations over many more keys.
-#[test]
-#[ignore = "long: run by hand and nightly"]
-fn model_long() {
-    let variable =
-        |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
-    let operations = variable("CANOPY_STORE_OPERATIONS", 300_000);
-    let seed = variable("CANOPY_STORE_SEED", 1);
-    println!("CANOPY_STORE_SEED={seed} CANOPY_STORE_OPERATIONS={operations}");
+/// Runs so many operations over more keys than a case has, for every spread.
+fn run_long(operations: u64, seed: u64) {
     for (spread, keys) in [(Spread::Even, 20_000), (Spread::FewHashes, 20_000), (Spread::FewTags, 60)] {
         let mut case = Case::new(spread, TestMemory::default(), SMALL);
         case.keys = keys;
@@ -577,4 +614,21 @@ fn model_long() {
         }
         case.finish();
     }
+}
+
+#[test]
+fn store_agrees_with_model_over_many_keys() {
+    run_long(60_000, 1);
+}
+
+/// Millions of operations; what was run is noted in `shard/model_runs.md`.
+#[test]
+#[ignore = "long: run by hand and nightly"]
+fn model_long() {
+    let variable =
+        |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
+    let operations = variable("CANOPY_STORE_OPERATIONS", 300_000);
+    let seed = variable("CANOPY_STORE_SEED", 1);
+    println!("CANOPY_STORE_SEED={seed} CANOPY_STORE_OPERATIONS={operations}");
+    run_long(operations, seed);
 }
