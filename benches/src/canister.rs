@@ -1,144 +1,131 @@
-//! The benchmark canister: built, and run in the simulator's Wasm runtime.
+//! The benchmark canister: built like the real ones, and driven message by message.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
+use std::process::Command as Process;
+use std::sync::OnceLock;
 
 use candid::Principal;
-use canopy_simulator::cycles::{Fees, IdleBurn, SubnetMemory};
-use canopy_simulator::limits::{BENCHMARKING_INSTRUCTIONS_MAX, GIB, REPLY_BYTES_MAX};
-use canopy_simulator::wasm::system::{Account, Answer, Context, Entry, ExecutionFaults, Identity, MemoryRules, System};
-use canopy_simulator::wasm::{Engine, Module, Runtime, StableMemory};
+use canopy_bench_canister::{Action, Command, Reply};
+use pocket_ic::PocketIc;
+
+use crate::network;
 
 const TARGET: &str = "wasm32-unknown-unknown";
-const CYCLES: u128 = 1_000_000_000_000_000_000;
 
-/// Builds the canister with the profile of the real ones, or takes the module that `CANOPY_BENCH_WASM` names.
-pub fn module() -> Arc<Module> {
-    let path = std::env::var_os("CANOPY_BENCH_WASM").map_or_else(build, PathBuf::from);
-    let wasm = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let compiled = Engine::shared().compile(&wasm);
-    compiled.unwrap_or_else(|trap| panic!("{}", trap.message)).0
+/// Variables of the surrounding build that change what the compiler does.
+const LEAKING_PREFIXES: [&str; 4] = ["CARGO", "RUST", "CANOPY_", "CLIPPY_"];
+
+/// Variables of these names that the nested build needs, because they say where the toolchain is.
+const KEPT: [&str; 5] = ["CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_NET_OFFLINE", "CARGO_HTTP_CAINFO"];
+
+/// Messages that are under way at the same time.
+const MESSAGES_AT_ONCE: usize = 100;
+
+/// The module, built once per process; or the one that `CANOPY_BENCH_WASM` names, to compare two versions.
+pub fn wasm() -> &'static [u8] {
+    static WASM: OnceLock<Vec<u8>> = OnceLock::new();
+    WASM.get_or_init(|| {
+        let path = std::env::var_os("CANOPY_BENCH_WASM").map_or_else(build, PathBuf::from);
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    })
 }
 
+/// Builds the canister with the profile of the real ones. The same sources give the same code wherever they lie.
 fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace");
     let target = root.join("target").join("bench-canister");
-    let status = Command::new("cargo")
+    let mut command = Process::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if LEAKING_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) && !KEPT.contains(&text.as_ref()) {
+            command.env_remove(&name);
+        }
+    }
+    let status = command
         .current_dir(root)
-        .args(["build", "--quiet", "--profile", "canister", "--target", TARGET, "--package", "canopy-bench-canister"])
-        .arg("--target-dir")
+        .args(["rustc", "--lib", "--crate-type", "cdylib", "--locked", "--quiet", "--profile", "canister"])
+        .args(["--target", TARGET, "--package", "canopy-bench-canister", "--target-dir"])
         .arg(&target)
+        .env("CARGO_ENCODED_RUSTFLAGS", format!("--remap-path-prefix={}=/canopy", root.display()))
         .status()
         .unwrap_or_else(|error| panic!("cargo can't be started: {error}"));
     assert!(status.success(), "the benchmark canister can't be built");
     target.join(TARGET).join("canister").join("canopy_bench_canister.wasm")
 }
 
-/// What to do; see the canister's `Command`.
-#[derive(Clone, Copy)]
-pub enum Operation {
-    CreateStore = 0,
-    CreateMap = 1,
-    Grow = 2,
-    Keys = 3,
-    Put = 4,
-    Get = 5,
-    OverwriteSameSize = 6,
-    OverwriteOtherSize = 7,
-    Delete = 8,
-    Sweep = 9,
-    PutEqualHash = 10,
-    Open = 11,
+/// Where commands are run.
+pub trait Runner {
+    /// Runs one message.
+    fn run(&self, command: &Command) -> Reply;
 }
 
-/// What a message used.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Used {
-    /// By `performance_counter`, of the loop alone.
-    pub instructions: u64,
-    pub steps: u64,
-    pub stable_pages: u64,
+/// The same code in this process, over a memory that counts dirtied pages: they are the same there. Only one is alive at
+/// a time.
+pub struct InProcess;
+
+impl InProcess {
+    /// Makes the structure that is measured.
+    pub fn new(creation: Action) -> Self {
+        InProcess.run(&Command::once(creation));
+        InProcess
+    }
 }
 
-/// One instance of the canister.
+impl Runner for InProcess {
+    fn run(&self, command: &Command) -> Reply {
+        canopy_bench_canister::run(command, || 0)
+    }
+}
+
+/// One canister on an instance of its own.
 pub struct Canister {
-    runtime: Runtime,
+    pub pic: PocketIc,
+    pub id: Principal,
 }
 
 impl Canister {
-    /// An instance with empty memories.
-    pub fn new(module: &Arc<Module>) -> Canister {
-        let runtime =
-            Runtime::new(module.clone(), StableMemory::new()).unwrap_or_else(|trap| panic!("{}", trap.message));
-        Canister { runtime }
+    /// Installs the canister, and makes the structure that it measures.
+    pub fn new(creation: Action) -> Self {
+        let pic = network::instance();
+        let id = network::install(&pic, wasm().to_vec(), vec![]);
+        let canister = Self { pic, id };
+        canister.run(&Command::once(creation));
+        canister
     }
 
-    /// Runs one message.
-    pub fn run(&mut self, operation: Operation, first: u64, count: u64, value_bytes: u64, records: u64) -> Used {
-        let argument = [operation as u64, first, count, value_bytes, records];
-        let argument = argument.iter().flat_map(|number| number.to_le_bytes()).collect();
-        let entry = Entry::Export("canister_update bench".to_string());
-        let (system, executed) = self.runtime.execute(&entry, system(argument));
-        if let Err(trap) = &executed.result {
-            panic!("{trap:?} {:?}", system.printed);
+    /// Runs messages, none of which shares its execution with another, and adds what they used.
+    pub fn run_apart(&self, commands: &[Command]) -> Reply {
+        let mut sum = Reply::default();
+        for some in commands.chunks(MESSAGES_AT_ONCE) {
+            let submit = |command: &Command| {
+                self.pic.submit_call(self.id, Principal::anonymous(), "bench", command.write()).expect("it is accepted")
+            };
+            let messages: Vec<_> = some.iter().map(submit).collect();
+            for message in messages {
+                sum.add(&Reply::read(&self.pic.await_call(message).expect("the canister replies")));
+            }
         }
-        self.runtime.commit();
-        let Some(Answer::Reply(reply)) = system.answer else { panic!("no reply") };
-        let number = |at: usize| u64::from_le_bytes(reply[at..at + 8].try_into().expect("eight bytes"));
-        Used { instructions: number(0), steps: number(8), stable_pages: executed.stable_pages_dirtied }
+        sum
+    }
+
+    /// Calls a method of another canister in this one's name.
+    pub fn forward(&self, callee: Principal, method: &str, argument: &[u8]) -> Vec<u8> {
+        let mut message = vec![callee.as_slice().len() as u8];
+        message.extend_from_slice(callee.as_slice());
+        message.push(method.len() as u8);
+        message.extend_from_slice(method.as_bytes());
+        message.extend_from_slice(argument);
+        self.update("forward", message)
+    }
+
+    fn update(&self, method: &str, message: Vec<u8>) -> Vec<u8> {
+        let answer = self.pic.update_call(self.id, Principal::anonymous(), method, message);
+        answer.unwrap_or_else(|reject| panic!("{method}: {reject}"))
     }
 }
 
-/// The surroundings of an update message that lacks nothing.
-fn system(argument: Vec<u8>) -> System {
-    let principal = Principal::from_slice(&[1; 29]);
-    System {
-        context: Context::Update,
-        identity: Arc::new(Identity {
-            canister_id: Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 7, 1, 1]),
-            subnet_id: principal,
-            controllers: vec![principal],
-            environment: BTreeMap::new(),
-            root_key: Arc::new(Vec::new()),
-        }),
-        fees: Fees { nodes: 13, free: true },
-        time_nanos: 1,
-        status: 1,
-        canister_version: 1,
-        node_count: 13,
-        caller: principal,
-        argument,
-        reject: None,
-        deadline_nanos: 0,
-        method_name: None,
-        data_certificate: None,
-        context_instructions: 0,
-        account: Account { balance: CYCLES, reserved_limit: CYCLES, idle: IdleBurn::default(), ..Account::default() },
-        memory: MemoryRules {
-            subnet: SubnetMemory { used_bytes: 0, bytes_max: 2_048 * GIB, reservation_threshold_bytes: 2_048 * GIB },
-            wasm_memory_limit_bytes: None,
-            memory_allocation_bytes: 0,
-            stable_bytes_per_message_max: 8 * GIB,
-            charge_dirty_pages: true,
-        },
-        faults: ExecutionFaults::default(),
-        instructions_max: BENCHMARKING_INSTRUCTIONS_MAX,
-        callback_instructions_max: BENCHMARKING_INSTRUCTIONS_MAX,
-        reply_bytes_max: REPLY_BYTES_MAX,
-        outstanding: Arc::new(BTreeMap::new()),
-        callbacks_left: 0,
-        guaranteed_bytes_left: GIB,
-        already_answered: false,
-        answer_bytes: Vec::new(),
-        answer: None,
-        building: None,
-        calls: Vec::new(),
-        accepted_message: false,
-        certified_data: None,
-        global_timer_nanos: None,
-        previous_timer_nanos: 0,
-        printed: Vec::new(),
+impl Runner for Canister {
+    fn run(&self, command: &Command) -> Reply {
+        Reply::read(&self.update("bench", command.write()))
     }
 }

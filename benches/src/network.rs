@@ -1,0 +1,36 @@
+//! Where instances come from: a PocketIC server when the environment names one (`CANOPY_POCKET_IC_URL`: a running one,
+//! `POCKET_IC_BIN`: a binary to start), and otherwise a simulator in this process.
+
+use std::sync::{Mutex, OnceLock};
+
+use candid::Principal;
+use canopy_simulator::server::{Server, ServerOptions};
+use pocket_ic::{CreateCanisterParams, PocketIc, PocketIcBuilder};
+
+static SIMULATOR: OnceLock<Mutex<Server>> = OnceLock::new();
+
+/// Cycles of a canister: enough for gibibytes of memory and thousands of messages.
+const CYCLES: u128 = 1_000_000_000_000_000_000;
+
+/// Makes an instance with one application subnet. What it holds is given back when it is dropped.
+pub fn instance() -> PocketIc {
+    let builder = PocketIcBuilder::new().with_application_subnet();
+    if let Ok(url) = std::env::var("CANOPY_POCKET_IC_URL") {
+        return builder.with_server_url(url.parse().expect("the server's URL must be one")).build();
+    }
+    if std::env::var_os("POCKET_IC_BIN").is_some() {
+        return builder.build();
+    }
+    let start = || Server::start(ServerOptions::default()).expect("a free port for the simulator");
+    let server = SIMULATOR.get_or_init(|| Mutex::new(start()));
+    let url = server.lock().expect("nothing panics while it holds the simulator").url();
+    builder.with_server_url(url.parse().expect("a server knows its URL")).build()
+}
+
+/// Creates a canister with plenty of cycles and installs a module.
+pub fn install(pic: &PocketIc, wasm: Vec<u8>, argument: Vec<u8>) -> Principal {
+    let parameters = CreateCanisterParams { cycles: Some(CYCLES), ..CreateCanisterParams::default() };
+    let canister = pic.create_canister_with_params(None, parameters).expect("the subnet has room for a canister");
+    pic.install_canister(canister, wasm, argument, None);
+    canister
+}
