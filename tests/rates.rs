@@ -5,10 +5,10 @@ use std::time::Duration;
 use candid::Principal;
 use canopy_artifacts::{ROUTER_WASM, SHARD_WASM};
 use canopy_types::policy::{Policy, PolicyResult, SetPolicyArguments, SetPolicyError};
-use canopy_types::shard::{ShardError, ShardPutResult};
+use canopy_types::shard::{ShardError, ShardGetResult, ShardPutResult};
 use canopy_types::{BusyReason, GetError, PutError};
 
-use crate::cluster::{Cluster, Pace, put_arguments};
+use crate::cluster::{Cluster, Pace, get_arguments, put_arguments};
 use crate::people::{administrator, owner, reader, writer};
 
 fn operations(limit: u64) -> SetPolicyArguments {
@@ -87,6 +87,8 @@ fn a_shard_counts_those_who_come_directly_and_not_its_router() {
     };
     assert_eq!(operations_per_minute_max, Some(5));
     assert!((1..=12_000).contains(&retry_after_milliseconds));
+    let queried: ShardGetResult = cluster.query(shard, writer(), "get_query", &get_arguments(b"key"));
+    assert!(queried.is_ok(), "queries aren't counted");
     assert!(cluster.put(writer(), b"key", b"value").is_ok(), "the router counts by itself");
     assert!(put(administrator()).is_ok(), "others have a share of their own");
     assert_eq!(cluster.set_policy(&operations(0)), Ok(Policy::default()));

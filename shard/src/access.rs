@@ -130,7 +130,8 @@ impl State {
         }
     }
 
-    /// Checks that a caller that comes directly may do this with `key`, and counts it. The router has done both.
+    /// Checks that a caller that comes directly may do this with `key`, and counts it if it is an update. The router has
+    /// done both.
     ///
     /// # Errors
     ///
@@ -184,6 +185,9 @@ impl State {
     }
 
     fn count(&mut self, caller: &[u8], operations: u64, bytes: usize) -> Result<(), ShardError> {
+        if !self.message_is_update {
+            return Ok(());
+        }
         self.roles.admit(caller, operations, bytes as u64, self.message_time).map_err(|(limits, milliseconds)| {
             ShardError::RateLimited {
                 retry_after_milliseconds: milliseconds,

@@ -268,6 +268,7 @@ fn serve(kind: Kind, action: impl FnOnce(&mut State, &[u8], &[u8]) -> Vec<u8>) {
     let (reply, alarm) = state::with(|state| {
         state.store.observe_clock(now);
         state.message_time = now;
+        state.message_is_update = kind == Kind::Update;
         let reply = action(state, caller.as_slice(), &message);
         state.roles.count_reply(caller.as_slice(), reply.len(), now);
         let alarm = if kind == Kind::Update { state.take_alarm(now) } else { None };

@@ -51,6 +51,8 @@ pub struct State {
     pub roles: Roles,
     /// When the message that is being answered is executed, in nanoseconds.
     pub message_time: u64,
+    /// Whether it is an update: what a query counts is forgotten.
+    pub message_is_update: bool,
     growth: Growth,
     /// Present until every record of layout 1 is in the store.
     pub carrying_over: Option<CarryingOver>,
@@ -126,6 +128,7 @@ impl State {
             store,
             roles,
             message_time: 0,
+            message_is_update: false,
             growth,
             carrying_over,
             tombstones_after: None,

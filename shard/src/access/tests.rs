@@ -40,6 +40,7 @@ fn refused<T>(caller: &[u8]) -> Result<T, ShardError> {
 fn silent() -> State {
     let mut state = State::create(Default::default(), &arguments());
     state.message_time = NOW;
+    state.message_is_update = true;
     state
 }
 
@@ -121,6 +122,9 @@ fn who_comes_directly_is_counted_and_the_router_is_not() {
         bytes_per_minute_max: None,
     };
     assert_eq!(state.admit(permit, WRITER, Role::Writer, b"key", 10), Err(limited));
+    state.message_is_update = false;
+    assert_eq!(state.admit(permit, WRITER, Role::Reader, b"key", 10), Ok(()), "queries are not counted");
+    state.message_is_update = true;
     for _ in 0..10 {
         assert_eq!(state.admit(Permit::Router, ROUTER, Role::Writer, b"key", 10), Ok(()));
     }

@@ -41,3 +41,25 @@ fn gaps_overlaps_and_missing_ends_are_found() {
     twice.routes.push(twice.routes[1].clone());
     assert_eq!(twice.check_invariants(), Err(RoutingTableFault::Gap { at: 2 }));
 }
+
+#[test]
+fn the_digest_tells_tables_apart() {
+    let one = table(3);
+    assert_eq!(one.digest(), table(3).digest());
+    let mut moved = one.clone();
+    moved.routes[1].epoch.0 += 1;
+    let mut handed_over = one.clone();
+    handed_over.routes[2].shard = Principal::from_slice(&[9, 9]);
+    let digests = [one.digest(), moved.digest(), handed_over.digest(), table(4).digest(), table(0).digest()];
+    let different: std::collections::BTreeSet<u64> = digests.into_iter().collect();
+    assert_eq!(different.len(), digests.len());
+}
+
+#[test]
+fn the_secret_is_kept_out_of_what_is_printed() {
+    let secret = vec![0xA5; crate::limits::SECRET_BYTES];
+    let reply = RoutingTableReply { routes: table(1).routes, secret: Some(ByteBuf::from(secret)), digest: Some(7) };
+    let printed = format!("{reply:?}");
+    assert!(!printed.contains("165") && !printed.to_lowercase().contains("a5, ") && printed.contains("secret"));
+    assert!(reply.hash_secret().is_some());
+}
