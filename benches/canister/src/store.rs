@@ -1,7 +1,8 @@
 //! Commands on the store.
 
 use canopy_shard::store::{
-    Budget, Delete, Growth, Import, Imported, Item, Kind, Options, Outcome, Precondition, Put, Receipt, Store, Walk,
+    Budget, Delete, Growth, Import, Imported, Item, Kind, Options, Outcome, Precondition, Put, Receipt, Store, Values,
+    Walk,
 };
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -45,8 +46,17 @@ pub fn run(measured: &mut Measured, command: &Command, counter: fn() -> u64) -> 
         Action::Grow => while let Growth::Grown { .. } = store.maintain() {},
         Action::Walk => {
             let from = Prepared::new(command.first, 0, NOON, false).key().hash;
-            let walk =
-                Walk { first: from, last: u64::MAX, after: None, receipts: false, tombstones: false, space: None };
+            let walk = Walk {
+                first: from,
+                last: u64::MAX,
+                after: None,
+                receipts: false,
+                tombstones: false,
+                space: None,
+                prefix: Vec::new(),
+                values: Values::All,
+                items_max: u64::MAX,
+            };
             // Every record counts as many bytes as it has, so that the walk ends by itself.
             let bytes = command.count * (crate::keys::KEY_BYTES as u64 + command.value_bytes);
             let budget = Budget { instructions: u64::MAX, bytes, pages: u64::MAX };
