@@ -28,8 +28,8 @@ pub struct Part {
     pub reply: Result<Reply, Failure>,
 }
 
-/// Puts the answers of all parts in the order of the batch's items, of which there are `items`. `ordinary` and `general`
-/// read an answer that was read by hand and one that was decoded; `None` for one of another kind.
+/// Puts the answers of all parts in the order of the batch's items, of which there are `items`. `ordinary` takes an
+/// answer that was read by hand, `general` one that was decoded; both give `None` for one of another kind.
 pub fn collect<'p, T>(
     parts: &'p [Part],
     items: usize,

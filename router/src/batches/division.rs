@@ -86,8 +86,8 @@ fn check_no_key_twice(order: &[(u64, u32)], items: &[(&[u8], usize)]) -> Result<
     twice.map_or(Ok(()), Err)
 }
 
-/// Tells how long a shard's reply to `items` gets may be, of `items_in_all`: its share of the router's own reply, and as
-/// much again for values, because they don't spread evenly. What doesn't fit in the end is left out by the router.
+/// Tells how long a shard's reply to `items` gets may be, of `items_in_all`: its share of the router's own reply, and
+/// as much again for values, because they don't spread evenly. What doesn't fit in the end is left out by the router.
 pub fn allowance(items: usize, items_in_all: usize) -> u64 {
     // Products of these don't fit the 32 bits of a canister's sizes.
     let (items, items_in_all, answer) = (items as u64, items_in_all as u64, ANSWER_BYTES_MAX as u64);

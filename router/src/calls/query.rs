@@ -20,7 +20,7 @@ struct Open {
 /// Passes the query on to `method` of `shard`, and replies with what `answer` makes of its answer.
 pub fn forward(shard: Principal, method: &str, arguments: &[u8], answer: Answer) {
     let open = Box::into_raw(Box::new(Open { shard, answer }));
-    // SAFETY: exactly one of the callbacks runs, once, and takes the box back; if the platform takes no call, none does.
+    // SAFETY: exactly one of the callbacks runs, once, and takes the box back; none does if the platform takes no call.
     unsafe { ic0::call_new(shard.as_slice(), method, on_reply, open as usize, on_reject, open as usize) };
     ic0::call_data_append(arguments);
     if ic0::call_perform() != 0 {

@@ -291,9 +291,8 @@ fn begin_writing(table: &Prefix, items: usize, payload_bytes: usize) -> Vec<u8> 
 }
 
 fn fields(preconditions: bool, times_to_live: bool, operation: bool) -> usize {
-    usize::from(preconditions) * PRECONDITION
-        | usize::from(times_to_live) * TIME_TO_LIVE
-        | usize::from(operation) * OPERATION
+    let of = |is_used: bool, bit: usize| if is_used { bit } else { 0 };
+    of(preconditions, PRECONDITION) | of(times_to_live, TIME_TO_LIVE) | of(operation, OPERATION)
 }
 
 impl<'a> From<&'a PutManyArguments> for PutManyRef<'a> {

@@ -32,6 +32,7 @@ const PAGE: Prefix = Prefix::table()
 pub const SCANNED_BYTES_MAX: usize = 32;
 
 /// Writes a page, record by record.
+#[derive(Default)]
 pub struct PageWriter {
     records: Vec<u8>,
     count: usize,
@@ -39,9 +40,8 @@ pub struct PageWriter {
 
 impl PageWriter {
     /// Begins an empty page.
-    #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        Self { records: Vec::new(), count: 0 }
+        Self::default()
     }
 
     /// Adds a record; the value counts only if it is included.

@@ -408,7 +408,7 @@ fn reply_of(answers: &[Answer]) -> Vec<u8> {
     let batch = ApplyArguments { caller: Principal::anonymous(), operation: None, reply_bytes_max: None, items };
     let items: Vec<ItemRef> = ApplyRef::from(&batch).items;
     let mut writer = ReplyWriter::new(&items);
-    for answer in answers.to_vec() {
+    for answer in answers.iter().cloned() {
         match answer {
             Answer::Put(result) => writer.put(result.map(|reply| reply.version)),
             Answer::Delete(result) => writer.delete(result.map(|reply| reply.deleted)),
