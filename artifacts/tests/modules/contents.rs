@@ -85,6 +85,11 @@ fn modules_export_their_methods_and_nothing_else() {
         "canister_query policy",
         "canister_update renew_roles",
         "canister_update set_policy",
+        "canister_update put_many",
+        "canister_update get_many",
+        "canister_update delete_many",
+        "canister_update scan",
+        "canister_composite_query scan_query",
     ];
     let shard = [
         "canister_global_timer",
@@ -98,6 +103,7 @@ fn modules_export_their_methods_and_nothing_else() {
         "canister_update get",
         "canister_update put",
         "canister_update set_roles",
+        "canister_query scan",
     ];
     assert_eq!(exports(&unpack(ROUTER_WASM)), router.map(str::to_string).into());
     assert_eq!(exports(&unpack(SHARD_WASM)), shard.map(str::to_string).into());
