@@ -36,9 +36,7 @@ pub fn build(
     }
     command
         .current_dir(root)
-        // As a `cdylib` alone: cargo leaves link-time optimisation out when it makes a library for Rust, too.
-        .args(["rustc", "--lib", "--crate-type", "cdylib", "--locked", "--quiet", "--profile", "canister"])
-        .args(["--target", TARGET, "--package", package])
+        .args(["build", "--locked", "--quiet", "--profile", "canister", "--target", TARGET, "--package", package])
         .arg("--target-dir")
         .arg(target_directory)
         .env("CARGO_ENCODED_RUSTFLAGS", flags)

@@ -4,7 +4,7 @@ use candid::Principal;
 use canopy_types::{DeleteReply, PutReply, Record};
 
 use crate::clock::Clock;
-use crate::message::Message;
+use crate::message::{Asked, Message};
 use crate::outcome::{NotDone, SettleError, TooLate, Unknown, WriteError};
 use crate::retry::RetryPolicy;
 use crate::routes::Routes;
@@ -150,7 +150,7 @@ impl<T: Transport> Client<T> {
         let mut results: Vec<Option<Result<W::Done, SettleError<W>>>> = unknown.iter().map(|_| None).collect();
         let now = self.now();
         // Messages in the order of their first write, with the results that their items are for.
-        let mut messages: Vec<(Arc<Message<W>>, Vec<(usize, usize)>)> = Vec::new();
+        let mut messages: Vec<Asked<W>> = Vec::new();
         for (result, unknown) in unknown.into_iter().enumerate() {
             if unknown.is_too_late(now) {
                 results[result] = Some(Err(too_late(&unknown.message, unknown.place)));

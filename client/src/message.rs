@@ -3,6 +3,7 @@
 use canopy_types::Operation;
 use canopy_types::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, MESSAGE_OVERHEAD_BYTES_MAX};
 use serde_bytes::ByteBuf;
+use std::sync::Arc;
 
 use crate::write::Write;
 
@@ -28,6 +29,9 @@ pub struct Message<W> {
     pub(crate) operation: Operation,
     pub(crate) items: Vec<W>,
 }
+
+/// A message to be sent again, and which of its items are asked for: their places, and those of their results.
+pub(crate) type Asked<W> = (Arc<Message<W>>, Vec<(usize, usize)>);
 
 impl<W: Write> Message<W> {
     /// Puts writes together.

@@ -91,6 +91,6 @@ impl Attempts {
         let half = whole / 2;
         // The low bits of a draw may be a count; a product spreads them over all.
         let spread = random.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        half + ((whole - half) * spread >> 32)
+        half + (((whole - half) * spread) >> 32)
     }
 }

@@ -83,7 +83,6 @@ impl<T: Transport> Scan<'_, T> {
     /// # Errors
     ///
     /// Why there is no answer. The next call tries again.
-    #[expect(clippy::should_implement_trait, reason = "an iterator can't wait")]
     pub async fn next(&mut self) -> Result<Option<ScannedRecord>, NotDone> {
         for _ in 0..EMPTY_PAGES_MAX {
             if let Some(record) = self.records.pop_front() {

@@ -59,10 +59,7 @@ impl Default for Scripted {
 impl Scripted {
     /// As in a canister.
     pub fn of_canister() -> Self {
-        let mut transport = Self::default();
-        transport.can_wait = false;
-        transport.can_query_composite = false;
-        transport
+        Self { can_wait: false, can_query_composite: false, ..Self::default() }
     }
 
     /// Answers the next call so.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::client::{Client, Reading, too_late};
 use crate::join::join_all;
 use crate::judge::{Heard, Kind, Place, Verdict, judge};
-use crate::message::{Message, groups};
+use crate::message::{Asked, Message, groups};
 use crate::outcome::{NotDone, SettleError, Unknown, WriteError};
 use crate::reason::{Advice, Reason};
 use crate::requests::{FromShard, ask_shard, read_shard};
@@ -199,7 +199,7 @@ impl<T: Transport> Client<T> {
     /// Sends messages again of which nobody knows what they did. Gives what became of the items that are asked for.
     pub(crate) async fn settle_messages<W: Write>(
         &self,
-        messages: Vec<(Arc<Message<W>>, Vec<(usize, usize)>)>,
+        messages: Vec<Asked<W>>,
     ) -> Vec<(usize, Result<W::Done, SettleError<W>>)> {
         let flights = messages.into_iter().map(|(message, asked)| async move {
             let attempts = Attempts::begin(self.retry, &self.transport);

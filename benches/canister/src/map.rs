@@ -32,7 +32,11 @@ pub fn run(measured: &mut Measured, command: &Command, counter: fn() -> u64) -> 
     let before = counter();
     if command.action == Action::Walk {
         let from = Prepared::new(command.first, 0, NOON, false).key.to_vec();
-        let steps = map.range(from..).take(command.count as usize).map(|entry| entry.into_pair()).count() as u64;
+        let entries = map.range(from..).take(command.count as usize);
+        let steps = entries.fold(0, |steps, entry| {
+            std::hint::black_box(entry.into_pair());
+            steps + 1
+        });
         return Reply { instructions: crate::used(before, counter), steps, ..Reply::default() };
     }
     for step in &prepared {

@@ -37,7 +37,7 @@ pub enum Fault {
     /// One put was seen with two versions, or one version with two values.
     VersionsDisagree { key: usize, seen: Seen },
     /// An answer contradicts the very precondition of its operation.
-    AnswerContradictsPrecondition { key: usize, entry: Entry },
+    AnswerContradictsPrecondition { key: usize, entry: Box<Entry> },
     /// No order of the operations explains the answers.
     NotLinearizable { key: usize, entries: Vec<Entry> },
     /// The search went over its bound: nothing is known, which counts as a failure.
@@ -289,7 +289,7 @@ impl Learned {
     /// Says what an operation does to its key; None if that cannot matter.
     fn step(&self, key: usize, entry: &Entry) -> Result<Option<Step>, Fault> {
         let precondition = entry.action.precondition();
-        let contradiction = || Fault::AnswerContradictsPrecondition { key, entry: *entry };
+        let contradiction = || Fault::AnswerContradictsPrecondition { key, entry: Box::new(*entry) };
         let found = |version: Option<u64>| version.map_or(Needs::Absent, Needs::Version);
         let read = |needs| Some(Step { needs, effect: Effect::Nothing });
         Ok(match (entry.action, entry.outcome) {
