@@ -2,7 +2,7 @@
 
 use super::bytes::{Reader, is_ordinary_length, write_blob, write_optional_nat64};
 use super::table::{Prefix, Type, in_order};
-use crate::api::{DeleteArguments, GetArguments, Operation, Precondition, PutArguments};
+use crate::api::{DeleteArguments, DeleteItem, GetArguments, Operation, Precondition, PutArguments, PutItem};
 use crate::routing::Version;
 
 /// An operation's name, in the message that carries it.
@@ -50,9 +50,9 @@ pub struct DeleteRef<'a> {
 }
 
 // Sets of optional fields, a bit each.
-const PRECONDITION: usize = 1;
-const TIME_TO_LIVE: usize = 2;
-const OPERATION: usize = 4;
+pub(super) const PRECONDITION: usize = 1;
+pub(super) const TIME_TO_LIVE: usize = 2;
+pub(super) const OPERATION: usize = 4;
 
 const _: () = assert!(in_order(&["key", "precondition", "value", "time_to_live_milliseconds", "operation"]));
 const _: () = assert!(in_order(&["key", "include_value"]));
@@ -79,7 +79,29 @@ const fn write_table(is_put: bool, fields: usize) -> Prefix {
     let precondition = 2;
     let time_to_live = precondition + if fields & PRECONDITION != 0 { 2 } else { 0 };
     let operation = time_to_live + if fields & TIME_TO_LIVE != 0 { 1 } else { 0 };
-    // Unused fields repeat the key and are cut off with it.
+    let (mut list, mut count) = item_fields(is_put, fields, blob, precondition, time_to_live);
+    if fields & OPERATION != 0 {
+        list[count] = ("operation", Type::Line(operation));
+        count += 1;
+    }
+    let mut table = Prefix::table().record(list.split_at(count).0).vec(Type::Nat8);
+    table = item_lines(table, fields, precondition);
+    if fields & OPERATION != 0 {
+        table = operation_lines(table, operation, 1);
+    }
+    table.one_value()
+}
+
+/// Lists the fields of a put or a delete, by set of optional fields, and counts them; there is room for one more. `blob`,
+/// `precondition` and `time_to_live` are the lines of their types.
+pub(super) const fn item_fields(
+    is_put: bool,
+    fields: usize,
+    blob: Type,
+    precondition: u8,
+    time_to_live: u8,
+) -> ([(&'static str, Type); 5], usize) {
+    // Unused fields repeat the key and are cut off.
     let mut list = [("key", blob); 5];
     let mut count = 1;
     if is_put {
@@ -94,21 +116,18 @@ const fn write_table(is_put: bool, fields: usize) -> Prefix {
         list[count] = ("time_to_live_milliseconds", Type::Line(time_to_live));
         count += 1;
     }
-    if fields & OPERATION != 0 {
-        list[count] = ("operation", Type::Line(operation));
-        count += 1;
-    }
-    let mut table = Prefix::table().record(list.split_at(count).0).vec(Type::Nat8);
+    (list, count)
+}
+
+/// Adds what the optional fields that [`item_fields`] lists need, the first of them as line `line`.
+pub(super) const fn item_lines(mut table: Prefix, fields: usize, line: u8) -> Prefix {
     if fields & PRECONDITION != 0 {
-        table = precondition_lines(table, precondition);
+        table = precondition_lines(table, line);
     }
     if fields & TIME_TO_LIVE != 0 {
         table = table.opt(Type::Nat64);
     }
-    if fields & OPERATION != 0 {
-        table = operation_lines(table, operation, 1);
-    }
-    table.one_value()
+    table
 }
 
 /// Adds `opt Precondition` as line `line`, and what it needs.
@@ -295,6 +314,26 @@ impl<'a> From<&'a PutArguments> for PutRef<'a> {
             time_to_live_milliseconds: put.time_to_live_milliseconds,
             operation: put.operation.as_ref().map(OperationRef::from),
         }
+    }
+}
+
+impl<'a> From<&'a PutItem> for PutRef<'a> {
+    /// A batch has one operation for all its items, so none of them has one of its own.
+    fn from(item: &'a PutItem) -> Self {
+        Self {
+            key: &item.key,
+            value: &item.value,
+            precondition: item.precondition,
+            time_to_live_milliseconds: item.time_to_live_milliseconds,
+            operation: None,
+        }
+    }
+}
+
+impl<'a> From<&'a DeleteItem> for DeleteRef<'a> {
+    /// As for a put.
+    fn from(item: &'a DeleteItem) -> Self {
+        Self { key: &item.key, precondition: item.precondition, operation: None }
     }
 }
 

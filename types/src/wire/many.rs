@@ -1,8 +1,8 @@
 //! Arguments of `put_many`, `get_many` and `delete_many`, and their replies.
 
 use super::arguments::{
-    DeleteRef, OperationRef, PutRef, precondition_lines, read_operation, read_precondition, write_operation,
-    write_precondition,
+    DeleteRef, OPERATION, OperationRef, PRECONDITION, PutRef, TIME_TO_LIVE, item_fields, item_lines, read_operation,
+    read_precondition, write_operation, write_precondition,
 };
 use super::bytes::{Reader, is_ordinary_length, write_blob, write_length, write_optional_nat64};
 use super::replies::RecordHead;
@@ -38,17 +38,14 @@ pub struct DeleteManyRef<'a> {
     pub operation: Option<OperationRef<'a>>,
 }
 
-// Sets of optional fields, a bit each. The first two are there for all items if one uses them.
-const PRECONDITION: usize = 1;
-const TIME_TO_LIVE: usize = 2;
-const OPERATION: usize = 4;
-
 const _: () = assert!(in_order(&["operation", "items"]));
 const _: () = assert!(in_order(&["include_value", "keys"]));
 const _: () = assert!(in_order(&["key", "precondition", "value", "time_to_live_milliseconds"]));
 const _: () = assert!(in_order(&["Ok", "Err"]));
 const _: () = assert!(in_order(&["value", "version", "expires_at_nanoseconds", "value_bytes"]));
 
+/// Tables of the arguments of `put_many` and `delete_many`, by set of optional fields. Those of an item are there for all
+/// items if one uses them.
 const PUT_MANY: [Prefix; 8] = tables(true);
 const DELETE_MANY: [Prefix; 8] = tables(false);
 
@@ -85,32 +82,12 @@ const fn write_table(is_put: bool, fields: usize) -> Prefix {
     } else {
         table.record(&[("items", Type::Line(items))])
     };
-    // Unused fields repeat the key and are cut off.
-    let mut list = [("key", blob); 4];
-    let mut count = 1;
-    if is_put {
-        list[count] = ("value", blob);
-        count += 1;
-    }
-    if fields & PRECONDITION != 0 {
-        list[count] = ("precondition", Type::Line(precondition));
-        count += 1;
-    }
-    if fields & TIME_TO_LIVE != 0 {
-        list[count] = ("time_to_live_milliseconds", Type::Line(time_to_live));
-        count += 1;
-    }
+    let (list, count) = item_fields(is_put, fields, blob, precondition, time_to_live);
     table = table.vec(Type::Line(items + 1)).record(list.split_at(count).0);
     if !with_operation {
         table = table.vec(Type::Nat8);
     }
-    if fields & PRECONDITION != 0 {
-        table = precondition_lines(table, precondition);
-    }
-    if fields & TIME_TO_LIVE != 0 {
-        table = table.opt(Type::Nat64);
-    }
-    table.one_value()
+    item_lines(table, fields, precondition).one_value()
 }
 
 /// Tables of the arguments of `get_many`, without and with the optional field.
@@ -297,15 +274,8 @@ fn fields(preconditions: bool, times_to_live: bool, operation: bool) -> usize {
 
 impl<'a> From<&'a PutManyArguments> for PutManyRef<'a> {
     fn from(batch: &'a PutManyArguments) -> Self {
-        let item = |item: &'a crate::api::PutItem| PutRef {
-            key: &item.key,
-            value: &item.value,
-            precondition: item.precondition,
-            time_to_live_milliseconds: item.time_to_live_milliseconds,
-            operation: None,
-        };
         Self {
-            items: batch.items.iter().map(item).collect(),
+            items: batch.items.iter().map(PutRef::from).collect(),
             operation: batch.operation.as_ref().map(OperationRef::from),
         }
     }
@@ -313,13 +283,8 @@ impl<'a> From<&'a PutManyArguments> for PutManyRef<'a> {
 
 impl<'a> From<&'a DeleteManyArguments> for DeleteManyRef<'a> {
     fn from(batch: &'a DeleteManyArguments) -> Self {
-        let item = |item: &'a crate::api::DeleteItem| DeleteRef {
-            key: &item.key,
-            precondition: item.precondition,
-            operation: None,
-        };
         Self {
-            items: batch.items.iter().map(item).collect(),
+            items: batch.items.iter().map(DeleteRef::from).collect(),
             operation: batch.operation.as_ref().map(OperationRef::from),
         }
     }

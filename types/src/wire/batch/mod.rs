@@ -199,16 +199,8 @@ impl<'a> From<&'a ApplyArguments> for ApplyRef<'a> {
     fn from(batch: &'a ApplyArguments) -> Self {
         let action = |action: &'a Action| match action {
             Action::Get(get) => ActionRef::Get(get.into()),
-            Action::Put(put) => ActionRef::Put(PutRef {
-                key: &put.key,
-                value: &put.value,
-                precondition: put.precondition,
-                time_to_live_milliseconds: put.time_to_live_milliseconds,
-                operation: None,
-            }),
-            Action::Delete(delete) => {
-                ActionRef::Delete(DeleteRef { key: &delete.key, precondition: delete.precondition, operation: None })
-            }
+            Action::Put(put) => ActionRef::Put(put.into()),
+            Action::Delete(delete) => ActionRef::Delete(delete.into()),
         };
         Self {
             caller: batch.caller.as_slice(),
