@@ -30,7 +30,9 @@ pub fn wasm() -> &'static [u8] {
     })
 }
 
-/// Builds the canister with the profile of the real ones. The same sources give the same code wherever they lie.
+/// Builds the canister with the profile of the real ones, but as a `cdylib` alone, so that link-time optimisation takes
+/// place, which cargo leaves out for crates that are libraries for Rust, too. The same sources give the same code wherever
+/// they lie.
 fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace");
     let target = root.join("target").join("bench-canister");

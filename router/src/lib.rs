@@ -1,10 +1,10 @@
 //! The router canister: knows which shard owns which part of the hash space, and sends every operation there.
 //!
-//! Start at [`service`], the methods, and [`operations`], [`batches`] and [`scan`], which the hot ones delegate to. The middle is pure and takes
-//! what it needs as arguments: [`access`] (who may do what, by the grants of [`roles`]), [`policy`] (which settings may
-//! be chosen), [`configuration`] (what the router was installed with), [`routing`] (which shard), [`refusal`] (why not),
-//! [`journal`] (the stored machine that draws the secret and makes the shards, one step per message), [`telling`] (which
-//! shard is told who may do what, and when).
+//! Start at [`service`], the methods, and [`operations`], [`batches`] and [`scan`], which the hot ones delegate to. The
+//! middle is pure and takes what it needs as arguments: [`access`] (who may do what, by the grants of [`roles`]),
+//! [`policy`] (which settings may be chosen), [`configuration`] (what the router was installed with), [`routing`] (which
+//! shard), [`refusal`] (why not), [`journal`] (the stored machine that draws the secret and makes the shards, one step per
+//! message), [`telling`] (which shard is told who may do what, and when).
 //!
 //! [`calls`] alone sends operations to shards and maps what the platform says about a call; [`runner`] alone performs the
 //! journal's steps, with the payloads of [`management`] and the code of [`shard_code`]; [`word`] alone tells shards the

@@ -8,7 +8,7 @@ use crate::store::names;
 const INTRODUCTION: &str = "\
 # What the store costs
 
-Instructions of one operation, exact, by `performance_counter` in a canister that holds the store alone; 32-byte keys. Written by `cargo run --release -p canopy-benches -- store --full --update`, from `store-full.json`. The same benchmark runs on a PocketIC server that `POCKET_IC_BIN` or `CANOPY_POCKET_IC_URL` names. Every put and delete carries an operation, whose receipt is kept, and overwrites displace a receipt that is alive. *Batch*: 2,000 operations in a message (large values: 16 MiB), which share dirty pages. *Alone*: each in a message of its own; what the message costs beside is under *Whole messages*.
+Instructions of one operation, exact, by `performance_counter` in a canister that holds the store alone; 32-byte keys. Written by `cargo run --release -p canopy-benches -- store --full --update`, from `store-full.json`. The same benchmark runs on a PocketIC server that `POCKET_IC_BIN` or `CANOPY_POCKET_IC_URL` names. Every put and delete carries an operation, whose receipt is kept, and overwrites displace a receipt that is alive. *Batch*: 2,000 operations in a message (large values: 16 MiB), which share dirty pages. *Alone*: each in a message of its own; what the message costs beside is under *Whole messages*. The canister that is measured is built with link-time optimisation, which router and shard are not: there the same operations take 5 to 15 % more (opening 85 %), at 5 million records more than some budgets allow. *Whole messages* are those of the real shard.
 
 ![Instructions by number of records](store.svg)
 ";
