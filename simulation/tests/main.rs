@@ -6,6 +6,8 @@ use canopy_simulation::network::Service;
 use canopy_simulation::scenarios;
 use indicatif::ProgressBar;
 
+mod unknown;
+
 /// Of the campaign whose summary is committed.
 const SEEDS: u64 = 50;
 /// One seed in so many is run twice.
