@@ -3,17 +3,24 @@
 use canopy_simulator::errors::{ErrorCode, UserError};
 use canopy_simulator::event_log::short_hash;
 use canopy_types::codec::decode;
-use canopy_types::shard::{ShardDeleteResult, ShardError, ShardGetResult, ShardPutResult};
+use canopy_types::shard::{
+    ShardApplyResult, ShardDeleteResult, ShardError, ShardGetResult, ShardPutResult, ShardScanResult,
+};
 use canopy_types::{
-    BusyReason, DeleteError, DeleteReply, DeleteResult, GetError, GetResult, PutError, PutResult, Record, Version,
+    BusyReason, DeleteError, DeleteManyResult, DeleteReply, DeleteResult, GetError, GetManyResult, GetResult, PutError,
+    PutManyResult, PutResult, Record, ScanResult, Version,
 };
 
 use crate::caller::Forwarded;
 use crate::history::{Fingerprint, NotRun, Outcome, Seen, Told};
 use crate::tally::Happening;
 
+mod many;
+
 #[cfg(test)]
 mod tests;
+
+pub use many::Page;
 
 /// The methods that clients use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +29,11 @@ pub enum Method {
     Get,
     Delete,
     GetQuery,
+    PutMany,
+    GetMany,
+    DeleteMany,
+    Scan,
+    ScanQuery,
 }
 
 impl Method {
@@ -31,11 +43,29 @@ impl Method {
             Method::Get => "get",
             Method::Delete => "delete",
             Method::GetQuery => "get_query",
+            Method::PutMany => "put_many",
+            Method::GetMany => "get_many",
+            Method::DeleteMany => "delete_many",
+            Method::Scan => "scan",
+            Method::ScanQuery => "scan_query",
         }
     }
 
-    pub fn is_write(self) -> bool {
-        matches!(self, Method::Put | Method::Delete)
+    /// Returns the name of the shards' method that does it.
+    pub fn name_at_shard(self) -> &'static str {
+        match self {
+            Method::PutMany | Method::GetMany | Method::DeleteMany => "apply",
+            Method::Scan | Method::ScanQuery => "scan",
+            Method::Put | Method::Get | Method::Delete | Method::GetQuery => self.name(),
+        }
+    }
+
+    pub fn is_query(self) -> bool {
+        matches!(self, Method::GetQuery | Method::ScanQuery)
+    }
+
+    pub fn is_scan(self) -> bool {
+        matches!(self, Method::Scan | Method::ScanQuery)
     }
 }
 
@@ -71,6 +101,17 @@ impl Answer {
     }
 }
 
+/// What one sending of a request was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// The same of everything that was sent.
+    All(Answer),
+    /// Of each item of a batch, in their order.
+    Each(Vec<Answer>),
+    /// A page of a scan.
+    Page(Page),
+}
+
 /// An answer that must never be given, whatever goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Impossible(pub String);
@@ -80,29 +121,46 @@ pub fn fingerprint(value: &[u8]) -> Fingerprint {
     Fingerprint(short_hash(value))
 }
 
-/// Reads a reply of the router to arguments that are well formed and allowed.
+/// Reads a reply of the router to arguments of a single operation that are well formed and allowed.
 ///
 /// # Errors
 /// A reply that can't be decoded, or one that blames the arguments.
 pub fn read_reply(method: Method, reply: &[u8]) -> Result<Answer, Impossible> {
     let undecodable = |_| Impossible(format!("`{}` replied something that is not its type", method.name()));
     match method {
-        Method::Put => match decode::<PutResult>(reply).map_err(undecodable)? {
-            Ok(done) => Ok(Answer::done(Outcome::Put { version: done.version.0 }, Happening::PutDone)),
-            Err(error) => read_put_error(error),
-        },
-        Method::Delete => match decode::<DeleteResult>(reply).map_err(undecodable)? {
-            Ok(done) => Ok(read_deleted(&done)),
-            Err(error) => read_delete_error(error),
-        },
-        Method::Get | Method::GetQuery => match decode::<GetResult>(reply).map_err(undecodable)? {
-            Ok(record) => Ok(read_record(record)),
-            Err(GetError::NotReady { .. }) => Ok(Answer::refused(Happening::NotReady)),
-            Err(GetError::Busy { reason, .. }) => Ok(Answer::refused(read_busy(&reason))),
-            Err(GetError::Unauthorised { .. }) => Ok(Answer::not_run(NotRun::Unauthorised, Happening::Unauthorised)),
-            Err(GetError::ShardUnavailable { .. }) => Ok(Answer::refused(Happening::ShardUnavailable)),
-            Err(other) => Err(Impossible(format!("a legal get was answered {other:?}"))),
-        },
+        Method::Put => read_put(decode::<PutResult>(reply).map_err(undecodable)?),
+        Method::Delete => read_delete(decode::<DeleteResult>(reply).map_err(undecodable)?),
+        Method::Get | Method::GetQuery => read_get(decode::<GetResult>(reply).map_err(undecodable)?, false),
+        Method::PutMany | Method::GetMany | Method::DeleteMany | Method::Scan | Method::ScanQuery => {
+            Err(Impossible(format!("`{}` is no single operation", method.name())))
+        }
+    }
+}
+
+fn read_put(result: PutResult) -> Result<Answer, Impossible> {
+    match result {
+        Ok(done) => Ok(Answer::done(Outcome::Put { version: done.version.0 }, Happening::PutDone)),
+        Err(error) => read_put_error(error),
+    }
+}
+
+fn read_delete(result: DeleteResult) -> Result<Answer, Impossible> {
+    match result {
+        Ok(done) => Ok(read_deleted(&done)),
+        Err(error) => read_delete_error(error),
+    }
+}
+
+/// Reads the answer to a get; `in_batch`: others may have taken the reply's room.
+fn read_get(result: GetResult, in_batch: bool) -> Result<Answer, Impossible> {
+    match result {
+        Ok(record) => Ok(read_record(record)),
+        Err(GetError::NotReady { .. }) => Ok(Answer::refused(Happening::NotReady)),
+        Err(GetError::Busy { reason, .. }) => Ok(Answer::refused(read_busy(&reason))),
+        Err(GetError::Unauthorised { .. }) => Ok(Answer::not_run(NotRun::Unauthorised, Happening::Unauthorised)),
+        Err(GetError::ShardUnavailable { .. }) => Ok(Answer::refused(Happening::ShardUnavailable)),
+        Err(GetError::AskAgain { .. }) if in_batch => Ok(Answer::refused(Happening::AskAgain)),
+        Err(other) => Err(Impossible(format!("a legal get was answered {other:?}"))),
     }
 }
 
@@ -164,37 +222,57 @@ fn read_busy(reason: &BusyReason) -> Happening {
         BusyReason::RouterCycles { .. } => Happening::BusyCycles,
         BusyReason::Platform { .. } => Happening::BusyPlatform,
         BusyReason::ShardGrows => Happening::BusyShardGrows,
+        BusyReason::RateLimit { .. } => Happening::BusyRateLimit,
         _ => Happening::BusyOther,
     }
 }
 
-/// Reads a reply of a shard that a client asked itself.
+/// Reads a reply of a shard that a client asked itself for a single operation.
 ///
 /// # Errors
 /// As [`read_reply`].
 pub fn read_shard_reply(method: Method, reply: &[u8]) -> Result<Answer, Impossible> {
     let undecodable = |_| Impossible(format!("a shard's `{}` replied something that is not its type", method.name()));
-    let answer = match method {
-        Method::Put => decode::<ShardPutResult>(reply)
-            .map_err(undecodable)?
-            .map(|done| Answer::done(Outcome::Put { version: done.version.0 }, Happening::PutDone)),
-        Method::Delete => decode::<ShardDeleteResult>(reply).map_err(undecodable)?.map(|done| read_deleted(&done)),
-        Method::Get | Method::GetQuery => decode::<ShardGetResult>(reply).map_err(undecodable)?.map(read_record),
-    };
-    answer.or_else(|error| {
-        Ok(match error {
-            ShardError::PreconditionFailed { found } => Answer::precondition_failed(found),
-            ShardError::OperationTooOld { .. } => Answer::not_run(NotRun::TooOld, Happening::TooOld),
-            ShardError::OperationFromTheFuture { .. } => {
-                Answer::not_run(NotRun::FromTheFuture, Happening::FromTheFuture)
-            }
-            ShardError::OperationIdReused => Answer::not_run(NotRun::IdReused, Happening::IdReused),
-            ShardError::Unauthorised { .. } => Answer::not_run(NotRun::Unauthorised, Happening::Unauthorised),
-            ShardError::RolesUnknown => Answer::refused(Happening::RolesUnknown),
-            ShardError::Growing { .. } => Answer::refused(Happening::BusyShardGrows),
-            ShardError::OutOfSpace => Answer::refused(Happening::OutOfSpace),
-            other => return Err(Impossible(format!("a shard answered a legal call with {other:?}"))),
-        })
+    match method {
+        Method::Put => read_shard_put(decode::<ShardPutResult>(reply).map_err(undecodable)?, false),
+        Method::Delete => read_shard_delete(decode::<ShardDeleteResult>(reply).map_err(undecodable)?, false),
+        Method::Get | Method::GetQuery => read_shard_get(decode::<ShardGetResult>(reply).map_err(undecodable)?, false),
+        Method::PutMany | Method::GetMany | Method::DeleteMany | Method::Scan | Method::ScanQuery => {
+            Err(Impossible(format!("`{}` is no single operation", method.name())))
+        }
+    }
+}
+
+fn read_shard_put(result: ShardPutResult, in_batch: bool) -> Result<Answer, Impossible> {
+    match result {
+        Ok(done) => Ok(Answer::done(Outcome::Put { version: done.version.0 }, Happening::PutDone)),
+        Err(error) => read_shard_error(error, in_batch),
+    }
+}
+
+fn read_shard_delete(result: ShardDeleteResult, in_batch: bool) -> Result<Answer, Impossible> {
+    result.map_or_else(|error| read_shard_error(error, in_batch), |done| Ok(read_deleted(&done)))
+}
+
+fn read_shard_get(result: ShardGetResult, in_batch: bool) -> Result<Answer, Impossible> {
+    result.map_or_else(|error| read_shard_error(error, in_batch), |record| Ok(read_record(record)))
+}
+
+/// Reads why a shard refused an operation; `in_batch`: other items may belong to other shards, or take room.
+fn read_shard_error(error: ShardError, in_batch: bool) -> Result<Answer, Impossible> {
+    Ok(match error {
+        ShardError::PreconditionFailed { found } => Answer::precondition_failed(found),
+        ShardError::OperationTooOld { .. } => Answer::not_run(NotRun::TooOld, Happening::TooOld),
+        ShardError::OperationFromTheFuture { .. } => Answer::not_run(NotRun::FromTheFuture, Happening::FromTheFuture),
+        ShardError::OperationIdReused => Answer::not_run(NotRun::IdReused, Happening::IdReused),
+        ShardError::Unauthorised { .. } => Answer::not_run(NotRun::Unauthorised, Happening::Unauthorised),
+        ShardError::RolesUnknown => Answer::refused(Happening::RolesUnknown),
+        ShardError::Growing { .. } => Answer::refused(Happening::BusyShardGrows),
+        ShardError::RateLimited { .. } => Answer::refused(Happening::BusyRateLimit),
+        ShardError::OutOfSpace => Answer::refused(Happening::OutOfSpace),
+        ShardError::WrongShard(_) if in_batch => Answer::refused(Happening::WrongShard),
+        ShardError::AskAgain { .. } if in_batch => Answer::refused(Happening::AskAgain),
+        other => return Err(Impossible(format!("a shard answered a legal call with {other:?}"))),
     })
 }
 
@@ -218,29 +296,35 @@ pub fn read_reject(error: &UserError, submitted: bool) -> Answer {
     }
 }
 
-/// Reads a reply of the router, or of the shard itself.
+/// Reads a reply of the router, or of the shard itself, to a request for so many operations.
 ///
 /// # Errors
 /// As [`read_reply`].
-pub fn read_any_reply(method: Method, direct: bool, reply: &[u8]) -> Result<Answer, Impossible> {
-    if direct { read_shard_reply(method, reply) } else { read_reply(method, reply) }
+pub fn hear(method: Method, direct: bool, items: usize, reply: &[u8]) -> Result<Heard, Impossible> {
+    match method {
+        Method::PutMany | Method::GetMany | Method::DeleteMany if direct => many::read_apply(items, reply),
+        Method::PutMany | Method::GetMany | Method::DeleteMany => many::read_batch(method, items, reply),
+        Method::Scan | Method::ScanQuery => many::read_page(direct, reply),
+        _ if direct => read_shard_reply(method, reply).map(Heard::All),
+        _ => read_reply(method, reply).map(Heard::All),
+    }
 }
 
 /// Reads what a caller canister was told.
 ///
 /// # Errors
 /// As [`read_reply`].
-pub fn read_forwarded(method: Method, direct: bool, forwarded: &Forwarded) -> Result<Answer, Impossible> {
-    match forwarded {
-        Forwarded::Reply(reply) => read_any_reply(method, direct, reply),
-        Forwarded::NotSent => Ok(Answer::refused(Happening::CallNotSent)),
+pub fn hear_forwarded(method: Method, direct: bool, items: usize, forwarded: &Forwarded) -> Result<Heard, Impossible> {
+    Ok(Heard::All(match forwarded {
+        Forwarded::Reply(reply) => return hear(method, direct, items, reply),
+        Forwarded::NotSent => Answer::refused(Happening::CallNotSent),
         // Nothing was delivered.
-        Forwarded::Reject { code: 1..=3, .. } => Ok(Answer::refused(Happening::CallRejected)),
+        Forwarded::Reject { code: 1..=3, .. } => Answer::refused(Happening::CallRejected),
         Forwarded::Reject { code: 5, message } if message.contains("is stopped") || message.contains("is stopping") => {
-            Ok(Answer::refused(Happening::CallRejected))
+            Answer::refused(Happening::CallRejected)
         }
-        Forwarded::Reject { .. } => Ok(Answer::may_run(Happening::CallUnknown)),
-    }
+        Forwarded::Reject { .. } => Answer::may_run(Happening::CallUnknown),
+    }))
 }
 
 /// Shows a reply, for people.
@@ -249,8 +333,16 @@ pub fn describe_reply(method: Method, direct: bool, reply: &[u8]) -> String {
         Method::Put if direct => format!("{:?}", decode::<ShardPutResult>(reply)),
         Method::Delete if direct => format!("{:?}", decode::<ShardDeleteResult>(reply)),
         Method::Get | Method::GetQuery if direct => format!("{:?}", decode::<ShardGetResult>(reply)),
+        Method::PutMany | Method::GetMany | Method::DeleteMany if direct => {
+            format!("{:?}", decode::<ShardApplyResult>(reply))
+        }
+        Method::Scan | Method::ScanQuery if direct => format!("{:?}", decode::<ShardScanResult>(reply)),
         Method::Put => format!("{:?}", decode::<PutResult>(reply)),
         Method::Delete => format!("{:?}", decode::<DeleteResult>(reply)),
         Method::Get | Method::GetQuery => format!("{:?}", decode::<GetResult>(reply)),
+        Method::PutMany => format!("{:?}", decode::<PutManyResult>(reply)),
+        Method::GetMany => format!("{:?}", decode::<GetManyResult>(reply)),
+        Method::DeleteMany => format!("{:?}", decode::<DeleteManyResult>(reply)),
+        Method::Scan | Method::ScanQuery => format!("{:?}", decode::<ScanResult>(reply)),
     }
 }

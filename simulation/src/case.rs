@@ -16,6 +16,7 @@ pub mod stream {
     pub const ADMINISTRATOR: u64 = 4;
     pub const CLOCK: u64 = 5;
     pub const GUESTS: u64 = 6;
+    pub const RATE_LIMIT: u64 = 7;
 }
 
 /// Operations of a run unless the command line says otherwise.
@@ -29,12 +30,18 @@ const KEYS_MAX: u64 = 16;
 const HEAVY_ONE_IN: u64 = 12;
 const HEAVY_KEYS: (u64, u64) = (200, 250);
 const HEAVY_LARGE_VALUE_ONE_IN: u64 = 2;
+/// One request in so many is a batch; fewer where values are large, because a message has room for one of them.
+const BATCH_ONE_IN: u64 = 5;
+const HEAVY_BATCH_ONE_IN: u64 = 30;
 /// Clients of a run, some of them people and some canisters.
 pub const CLIENTS: usize = 20;
 /// Canisters among the clients whose rights change; the platform asks nobody before it delivers their calls.
 const GUEST_CANISTERS: usize = 3;
 /// Fewest of either.
 const EITHER_MIN: u64 = 4;
+/// One case in so many limits what each caller may ask for, to so many operations per minute.
+const RATE_LIMIT_ONE_IN: u64 = 8;
+const RATE_LIMIT: (u64, u64) = (10, 100);
 const KEY_BYTES_MAX: u64 = canopy_types::limits::KEY_BYTES_MAX as u64;
 
 /// What the command line says about all runs.
@@ -77,6 +84,10 @@ pub struct Case {
     pub mix: Mix,
     /// One value in so many is 1 MiB; 0: none.
     pub large_value_one_in: u64,
+    /// One request in so many is a batch.
+    pub batch_one_in: u64,
+    /// How many operations per minute each caller may ask for; None: as many as it likes.
+    pub rate_limit: Option<u64>,
     /// Faults are on while the shards are being made.
     pub faults_while_starting: bool,
     /// What a round takes when there is work, in nanoseconds.
@@ -109,6 +120,9 @@ impl Case {
         // Short rounds let heavy clients outrun a shard's growth.
         let round_nanos =
             [10_000_000, 100_000_000, 500_000_000, 1_000_000_000][draw.below(4) as usize >> (heavy as u8 * 2)];
+        let mut limited = Draw::new(seed, stream::RATE_LIMIT);
+        let rate_limit =
+            (limited.below(RATE_LIMIT_ONE_IN) == 0 && !heavy).then(|| limited.between(RATE_LIMIT.0, RATE_LIMIT.1));
         let keys = (0..key_count).map(|number| draw_key(&mut draw, number as u8)).collect();
         Self {
             seed,
@@ -121,6 +135,8 @@ impl Case {
             guests: std::iter::once(users - 1).chain(CLIENTS - GUEST_CANISTERS..CLIENTS).collect(),
             mix,
             large_value_one_in,
+            batch_one_in: if heavy { HEAVY_BATCH_ONE_IN } else { BATCH_ONE_IN },
+            rate_limit,
             faults_while_starting,
             round_nanos,
             rates,

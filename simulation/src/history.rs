@@ -99,6 +99,8 @@ pub enum NotRun {
     TooOld,
     FromTheFuture,
     Unauthorised,
+    /// Its caller may not do this, or one of the others that it was sent with.
+    OneUnauthorised,
     /// Another operation of this name ran, so that no sending of this one ever does.
     IdReused,
 }
@@ -119,6 +121,13 @@ pub struct Sending {
     /// To the shard itself.
     pub direct: bool,
     pub told: Option<(Moment, Told)>,
+}
+
+/// When something was sent, and whether to the shard itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub sent: Moment,
+    pub direct: bool,
 }
 
 /// How an operation ended, after all of its sendings.
@@ -172,17 +181,19 @@ impl Operation {
             End::Unknown => None,
             End::NotDone => return None,
         };
+        // A sending that was told it did nothing has not run, so it begins nothing.
+        let may_have_run = |sending: &&Sending| !matches!(sending.told, Some((_, Told::NotRun(_))));
         Some(Entry {
             client: self.client,
             action: self.action,
-            invoked: self.sendings.first()?.sent,
+            invoked: self.sendings.iter().find(may_have_run)?.sent,
             answered: self.done().map(|(at, _)| at),
             outcome,
         })
     }
 }
 
-/// An operation between its first sending and the first answer that says it is done.
+/// An operation between its first sending that may have run and the first answer that says it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub client: usize,
@@ -255,6 +266,13 @@ impl History {
         let sending = &mut self.operations[sending.operation.0].sendings[sending.number];
         assert!(sending.told.is_none(), "a sending is answered once");
         sending.told = Some((now, told));
+    }
+
+    /// Notes a read that a client didn't ask for by itself: what a page of a scan, sent then, said about a key.
+    pub fn observe(&mut self, client: usize, key: usize, page: Asked, nanos: u64, told: Told) {
+        let told = Some((self.moment(nanos), told));
+        let sendings = vec![Sending { sent: page.sent, direct: page.direct, told }];
+        self.operations.push(Operation { client, key, action: Action::Get, name: None, sendings });
     }
 
     pub fn operations(&self) -> &[Operation] {

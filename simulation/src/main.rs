@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use canopy_simulation::campaign::{Campaign, FailedSeed, Summary};
@@ -10,7 +10,7 @@ use canopy_simulation::case::{CAMPAIGN_OPERATIONS, OPERATIONS_DEFAULT, OPERATION
 use canopy_simulation::faults::FaultOptions;
 use canopy_simulation::network::Service;
 use canopy_simulation::planted::{self, Planted, Workshop};
-use canopy_simulation::results;
+use canopy_simulation::results::{self, Subject};
 use canopy_simulation::run::Failure;
 use canopy_simulation::scenarios;
 use clap::{Args, Parser, Subcommand};
@@ -49,6 +49,14 @@ enum Action {
     Run(RunArguments),
     /// Runs the campaign whose summary is committed: every operation is applied exactly once.
     Campaign(CampaignArguments),
+    /// Adds up parts of one campaign whose ranges of seeds follow each other.
+    Add {
+        #[arg(required = true)]
+        parts: Vec<PathBuf>,
+        /// Where to write the summary.
+        #[arg(long)]
+        output: Option<PathBuf>,
+    },
     /// Plays mistakes of administrators (all unless named) and checks what comes of each.
     Scenarios {
         names: Vec<String>,
@@ -73,6 +81,9 @@ struct CampaignArguments {
     /// Where to write the summary.
     #[arg(long)]
     output: Option<PathBuf>,
+    /// Where to write the sums, to be added to those of other ranges of seeds.
+    #[arg(long)]
+    part: Option<PathBuf>,
 }
 
 impl CampaignArguments {
@@ -89,6 +100,7 @@ impl CampaignArguments {
             reasons: false,
             shrink_runs: CAMPAIGN_SHRINK_RUNS_MAX,
             output: self.output.clone(),
+            part: self.part.clone(),
         }
     }
 }
@@ -143,6 +155,8 @@ struct RunArguments {
     /// Where to write the summary.
     #[arg(long)]
     output: Option<PathBuf>,
+    #[arg(skip)]
+    part: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -150,6 +164,7 @@ fn main() -> ExitCode {
         Action::Run(arguments) => arguments,
         Action::Campaign(arguments) => arguments.run(),
         Action::Planted(arguments) => return search_planted(&arguments),
+        Action::Add { parts, output } => return add(&parts, output.as_deref()),
         Action::Scenarios { names, seed } => return play(&names, seed),
     };
     match campaign(&arguments) {
@@ -209,11 +224,22 @@ fn run(campaign: &Campaign, arguments: &RunArguments) -> ExitCode {
     let summary = campaign.run(&progress, &report);
     progress.finish_and_clear();
     print!("{}", results::text(&summary));
-    if let Some(path) = &arguments.output
-        && let Err(error) = std::fs::write(path, results::markdown(campaign, &summary))
-    {
-        eprintln!("error: {}: {error}", path.display());
-        return ExitCode::from(EXIT_USAGE);
+    let subject = Subject {
+        first: arguments.seed,
+        last: arguments.seed + arguments.seeds - 1,
+        operations: arguments.operations,
+        commit: results::commit(),
+    };
+    let pages = [
+        (&arguments.output, results::markdown(&subject, &summary)),
+        (&arguments.part, results::parts::write(&subject, &summary)),
+    ];
+    for (path, page) in pages {
+        if let Some(path) = path
+            && let Err(error) = std::fs::write(path, page)
+        {
+            return usage(&format!("{}: {error}", path.display()));
+        }
     }
     if arguments.reasons {
         show_reasons(&summary);
@@ -226,6 +252,41 @@ fn run(campaign: &Campaign, arguments: &RunArguments) -> ExitCode {
             Failure::Crash(_) => EXIT_CRASH,
         });
     }
+    judge(&summary)
+}
+
+fn usage(message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// Adds parts up, and judges the whole.
+fn add(paths: &[PathBuf], output: Option<&Path>) -> ExitCode {
+    let mut texts = Vec::new();
+    for path in paths {
+        match std::fs::read_to_string(path) {
+            Ok(text) => texts.push(text),
+            Err(error) => return usage(&format!("{}: {error}", path.display())),
+        }
+    }
+    let (subject, summary) = match results::parts::add(&texts) {
+        Ok(added) => added,
+        Err(message) => return usage(&message),
+    };
+    print!("{}", results::text(&summary));
+    if let Some(path) = output
+        && let Err(error) = std::fs::write(path, results::markdown(&subject, &summary))
+    {
+        return usage(&format!("{}: {error}", path.display()));
+    }
+    for failed in &summary.failed {
+        println!("seed {} failed: {}", failed.seed, failed.failure);
+    }
+    if summary.failed.is_empty() { judge(&summary) } else { ExitCode::from(EXIT_WRONG) }
+}
+
+/// Says what the runs, all of which are right, fail to prove.
+fn judge(summary: &Summary) -> ExitCode {
     let weaknesses = summary.weaknesses();
     for weakness in &weaknesses {
         println!("the campaign proves too little: {weakness:?}");

@@ -14,7 +14,7 @@ use canopy_types::codec::{decode, encode};
 use canopy_types::routing::RoutingTable;
 use canopy_types::shard::{ShardGetResult, ShardInfo, ShardInfoResult};
 use canopy_types::status::{Status, StatusResult};
-use canopy_types::{GetArguments, InitArguments};
+use canopy_types::{GetArguments, InitArguments, KeyHash, RoutingTableReply};
 use ic_management_canister_types::{
     CanisterIdRecord, CanisterInstallMode, InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs,
 };
@@ -61,6 +61,8 @@ pub struct Network {
     pub shards: Vec<Principal>,
     /// Shards of keys.
     owners: BTreeMap<Vec<u8>, Principal>,
+    /// Hashes of the case's keys, once the router has told its secret; else empty.
+    pub hashes: Vec<KeyHash>,
     /// Canisters that the administrator gave up.
     pub written_off: BTreeSet<Principal>,
     /// When the last round ran that the driver asked for; nothing that is sent from now on runs earlier.
@@ -103,6 +105,7 @@ impl Network {
             callers_subnet,
             shards: Vec::new(),
             owners: BTreeMap::new(),
+            hashes: Vec::new(),
             written_off: BTreeSet::new(),
             round_nanos: 0,
             risked: 0,
@@ -262,8 +265,27 @@ impl Network {
 
     /// Asks the router for its table; None if it can't tell now.
     pub fn routing_table(&mut self) -> Option<RoutingTable> {
+        Some(self.ask_for_table()?.into_table())
+    }
+
+    fn ask_for_table(&mut self) -> Option<RoutingTableReply> {
         let reply = self.query(self.administrator, self.router, "routing_table", encode_nothing()).ok()?;
-        Some(decode::<RoutingTableResult>(&reply).ok()?.ok()?.into_table())
+        decode::<RoutingTableResult>(&reply).ok()?.ok()
+    }
+
+    /// Learns the hashes of `keys`, unless they are known; tells whether they are.
+    pub fn learn_hashes(&mut self, keys: &[Vec<u8>]) -> bool {
+        if self.hashes.is_empty()
+            && let Some(secret) = self.ask_for_table().and_then(|table| table.hash_secret())
+        {
+            self.hashes = keys.iter().map(|key| secret.hash(key)).collect();
+        }
+        !self.hashes.is_empty()
+    }
+
+    /// Tells which shard owns a hash; None if that can't be told now.
+    pub fn owner_of_hash(&mut self, hash: KeyHash) -> Option<Principal> {
+        Some(self.routing_table()?.find(hash)?.shard)
     }
 
     /// Asks a shard what it is; None if it can't tell now.

@@ -32,7 +32,10 @@ pub struct Edit {
 pub enum Checker {
     ExactlyOnce,
     Linearizability,
+    /// What one answer may say by itself.
+    Answers,
     Rights,
+    Rates,
     Cover,
     Canisters,
     Cycles,
@@ -309,6 +312,68 @@ thread_local! {
         ],
     },
     Planted {
+        name: "refused-after-unknown",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "router/src/calls.rs",
+                find: "return Err(unknown.unwrap_or(meaning));",
+                replace: "return Err(meaning);",
+            },
+        ],
+    },
+    Planted {
+        name: "index-not-in-identity",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "shard/src/operations.rs",
+                find: ".copy_from_slice(&index.to_le_bytes());",
+                replace: ".copy_from_slice(&(index & 0).to_le_bytes());",
+            },
+        ],
+    },
+    Planted {
+        name: "answers-out-of-place",
+        checker: Checker::ExactlyOnce,
+        edits: &[
+            Edit {
+                file: "router/src/batches/answers.rs",
+                find: "part.places.iter().zip(answers)",
+                replace: "part.places.iter().rev().zip(answers)",
+            },
+        ],
+    },
+    Planted {
+        name: "scan-loses-records",
+        checker: Checker::Linearizability,
+        edits: &[
+            Edit {
+                file: "shard/src/scan.rs",
+                find: "            let Item::Record { key, found, value, .. } = item else { return };
+",
+                replace: "            let Item::Record { key, found, value, .. } = item else { return };
+            if found.version % 4 == 0 {
+                return;
+            }
+",
+            },
+        ],
+    },
+    Planted {
+        name: "scan-starts-anew",
+        checker: Checker::Answers,
+        edits: &[
+            Edit {
+                file: "shard/src/scan.rs",
+                find: "            after,
+            receipts: false,",
+                replace: "            after: after.filter(|_| false),
+            receipts: false,",
+            },
+        ],
+    },
+    Planted {
         name: "prefix-ignored",
         checker: Checker::Rights,
         edits: &[Edit {
@@ -321,6 +386,63 @@ thread_local! {
         name: "revocation-forgotten",
         checker: Checker::Rights,
         edits: &[Edit { file: "router/src/roles.rs", find: "        self.list.remove(grant);", replace: "" }],
+    },
+    Planted {
+        name: "batch-unchecked",
+        checker: Checker::Rights,
+        edits: &[
+            Edit {
+                file: "router/src/batches.rs",
+                find: "        authorise_key(reach, Role::Writer, caller, put.key)?;",
+                replace: "        let _ = reach;",
+            },
+        ],
+    },
+    Planted {
+        name: "scan-unchecked",
+        checker: Checker::Rights,
+        edits: &[
+            Edit {
+                file: "router/src/scan.rs",
+                find: "    authorise_key(reach, Role::Reader, caller, keys).map_err(|refusal| self::refusal(refusal.into()))?;",
+                replace: "    let _ = (reach, keys, authorise_key);",
+            },
+        ],
+    },
+    Planted {
+        name: "direct-call-unchecked",
+        checker: Checker::Rights,
+        edits: &[
+            Edit {
+                file: "shard/src/access.rs",
+                find: "if reach != Reach::Everything && !self.roles.covers(caller, required, key)",
+                replace: "if reach == Reach::Nothing && !self.roles.covers(caller, required, key)",
+            },
+        ],
+    },
+    Planted {
+        name: "direct-batch-unchecked",
+        checker: Checker::Rights,
+        edits: &[
+            Edit {
+                file: "shard/src/access.rs",
+                find: "if permit != Permit::Direct(Reach::Everything) && !self.roles.covers(caller, role, key)",
+                replace: "if permit == Permit::Direct(Reach::Nothing) && !self.roles.covers(caller, role, key)",
+            },
+        ],
+    },
+    Planted {
+        name: "rate-not-counted",
+        checker: Checker::Rates,
+        edits: &[
+            Edit {
+                file: "types/src/rate.rs",
+                find: "        used.operations_until = moved(limits.operations_per_minute_max, used.operations_until, operations, now);
+",
+                replace: "        let _ = operations;
+",
+            },
+        ],
     },
     Planted {
         name: "routing-table-cut",

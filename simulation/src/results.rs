@@ -3,8 +3,10 @@
 use std::fmt::Write;
 use std::process::Command;
 
-use crate::campaign::{Campaign, Summary};
+use crate::campaign::Summary;
 use crate::tally::Happening;
+
+pub mod parts;
 
 const WRITES: &str = "writing to a text succeeds";
 
@@ -33,12 +35,21 @@ pub fn text(summary: &Summary) -> String {
     text
 }
 
+/// What a summary is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    pub first: u64,
+    pub last: u64,
+    /// Operations of each seed.
+    pub operations: usize,
+    pub commit: String,
+}
+
 /// Writes the page that is committed: seeds, commit, verdict, and the sums.
-pub fn markdown(campaign: &Campaign, summary: &Summary) -> String {
+pub fn markdown(subject: &Subject, summary: &Summary) -> String {
     let mut page = String::from(
         "# Campaign\n\nWritten by `canopy-simulation campaign --output simulation/results/campaign.md`.\n\n| | |\n|---|---|\n",
     );
-    let (first, last) = (campaign.seeds.first().unwrap_or(&0), campaign.seeds.last().unwrap_or(&0));
     let verdict = match (summary.failed.first(), summary.weaknesses().as_slice()) {
         (Some(failed), _) => format!("seed {} failed: {}", failed.seed, failed.failure),
         (None, []) => "nothing found".to_string(),
@@ -46,10 +57,10 @@ pub fn markdown(campaign: &Campaign, summary: &Summary) -> String {
     };
     let counts = summary.counts;
     let rows = [
-        ("seeds", format!("{first} to {last}")),
-        ("operations of each", campaign.options.operations.to_string()),
+        ("seeds", format!("{} to {}", subject.first, subject.last)),
+        ("operations of each", subject.operations.to_string()),
         ("callers of each", crate::case::CLIENTS.to_string()),
-        ("commit", commit()),
+        ("commit", subject.commit.clone()),
         ("verdict", verdict),
         ("operations done", counts.done.to_string()),
         ("not done", counts.refused.to_string()),
@@ -74,7 +85,7 @@ pub fn markdown(campaign: &Campaign, summary: &Summary) -> String {
 }
 
 /// Tells the commit of the sources, and whether they were changed since.
-fn commit() -> String {
+pub fn commit() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_string())

@@ -4,21 +4,23 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use candid::Principal;
+use canopy_simulator::errors::UserError;
 use canopy_simulator::event_log::Event;
 use canopy_types::codec::encode;
 use canopy_types::{GetArguments, PutArguments};
 
 use crate::administrator::Administrator;
-use crate::answers::{Answer, Method, describe_reply, fingerprint, read_reject, read_reply};
+use crate::answers::{Answer, Heard, Method, Page, describe_reply, fingerprint, hear, read_reject, read_reply};
 use crate::case::{Case, stream};
-use crate::checkers::{canisters, cover, cycles, exactly_once, linearizability, records, rights};
+use crate::checkers::{canisters, cover, cycles, exactly_once, linearizability, rates, records, rights};
 use crate::draw::Draw;
 use crate::faults::FaultName;
 use crate::guests::Guests;
 use crate::history::{Action, Counts, History, Outcome, Seen, Told};
+use crate::limits::Limits;
 use crate::network::{Network, SKEW_NANOS_MAX, Service};
 use crate::tally::{Happening, Tally};
-use crate::workload::Workload;
+use crate::workload::{Scan, Workload};
 
 /// Steps between two looks at the network.
 const CHECK_STEPS: u64 = 20;
@@ -34,11 +36,16 @@ const STEPS_EXTRA: u64 = 10_000;
 const READY_STEPS_MAX: u64 = 400;
 /// Steps that a service has to recover. Its longest waits are 5 minutes each, a step is a second and more.
 const RECOVERY_STEPS_MAX: u64 = 3_000;
+/// What a step of the recovery takes when all that is left is to let time pass.
+const QUIET_RECOVERY_STEP_NANOS: u64 = 8 * SECOND_NANOS;
 /// Attempts to read and to write each key in the end.
 const FINAL_ATTEMPTS_MAX: usize = 40;
 /// Keys that are written in the end, and what is done with them; all are read.
 const FINAL_KEYS_MAX: usize = 24;
 const FINAL_METHODS: [Method; 4] = [Method::Get, Method::GetQuery, Method::Put, Method::Get];
+/// Pages of a walk through all records in the end, about, and at most.
+const FINAL_PAGES: usize = 5;
+const FINAL_PAGES_MAX: u32 = 400;
 const SECOND_NANOS: u64 = 1_000_000_000;
 /// Steps without an answer after which the clock goes faster.
 const QUIET_STEPS: u64 = 6;
@@ -133,6 +140,7 @@ struct Run<'a> {
     workload: Workload,
     administrator: Administrator,
     guests: Guests,
+    limits: Limits,
     history: History,
     clock: Draw,
     steps: u64,
@@ -154,6 +162,7 @@ impl<'a> Run<'a> {
             network,
             administrator: Administrator::new(case),
             guests: Guests::new(case, guests),
+            limits: Limits::new(case),
             history: History::default(),
             clock: Draw::new(case.seed, stream::CLOCK),
             steps: 0,
@@ -169,8 +178,17 @@ impl<'a> Run<'a> {
         self.read_and_write_everything()?;
         self.check_network()?;
         rights::check(&self.history, self.guests.changes(), |client| self.guests.contains(client)).map_err(wrong)?;
+        self.check_rates()?;
         exactly_once::check(&self.history).map_err(|fault| self.explain(&fault))?;
         linearizability::check(&self.history).map_err(wrong)
+    }
+
+    /// Checks that nobody was served more than the limit allows, if there was one.
+    fn check_rates(&self) -> Result<(), Failure> {
+        let Some((per_minute, from, until)) = self.limits.held() else { return Ok(()) };
+        let restarts = self.administrator.fired.get(&FaultName::CanisterUpgraded).copied().unwrap_or(0);
+        let limit = rates::Limit { per_minute, from, until, restarts };
+        rates::check(&self.workload.uses, limit).map_err(wrong)
     }
 
     /// Shows a contradiction with the operations that it is about.
@@ -225,6 +243,7 @@ impl<'a> Run<'a> {
             let answered = self.workload.answered;
             self.workload.step(self.case, &mut self.network, &mut self.history);
             self.guests.step(self.case, &mut self.network, &mut self.history);
+            self.limits.step(&mut self.network);
             // Clients come first: a clock that jumps now lets messages expire that no round took.
             self.administrator.step(self.case, &mut self.network, true);
             self.check_answers()?;
@@ -237,7 +256,8 @@ impl<'a> Run<'a> {
     }
 
     fn check_answers(&self) -> Result<(), Failure> {
-        let impossible = self.workload.impossible.as_ref().or(self.guests.impossible.as_ref());
+        let of_clients = self.workload.impossible.as_ref().or(self.guests.impossible.as_ref());
+        let impossible = of_clients.or(self.limits.impossible.as_ref());
         impossible.map_or(Ok(()), |impossible| Err(Failure::Wrong(impossible.0.clone())))
     }
 
@@ -290,17 +310,20 @@ impl<'a> Run<'a> {
             status = self.network.status();
             let restored = self.guests.restore(self.case, &mut self.network, &mut self.history);
             let serves = status.as_ref().is_some_and(|status| status.ready);
-            let ready = restored && serves && self.administrator.is_idle();
+            let unlimited = self.limits.lift(&mut self.network);
+            let ready = restored && unlimited && serves && self.administrator.is_idle();
             unsettled = self
                 .workload
                 .settle(self.case, &mut self.network, &mut self.history, ready)
                 .map_err(|text| Failure::NoProgress(format!("an unknown isn't settled: {text}")))?;
             self.check_answers()?;
-            self.advance(2 * SECOND_NANOS)?;
+            let waits = unsettled == 0 && !self.workload.awaits_answers() && ready;
+            self.advance(if waits { QUIET_RECOVERY_STEP_NANOS } else { 2 * SECOND_NANOS })?;
             if unsettled > 0
                 || self.workload.awaits_answers()
                 || self.network.instance.time_nanos() < settled
                 || !self.administrator.is_idle()
+                || !unlimited
             {
                 continue;
             }
@@ -329,6 +352,7 @@ impl<'a> Run<'a> {
                 other => return Err(Failure::Wrong(format!("a get came to {other:?}"))),
             }
         }
+        self.scan_everything(&told)?;
         let mut holdings = Vec::new();
         for shard in self.network.shards.clone() {
             let silent = || Failure::NoProgress(format!("{shard} doesn't say what it holds"));
@@ -340,9 +364,65 @@ impl<'a> Run<'a> {
         records::check(&told, &holdings).map_err(wrong)
     }
 
+    /// Walks through all records, as an update without values and as a query with them, in short pages.
+    fn scan_everything(&mut self, told: &[Option<Seen>]) -> Result<(), Failure> {
+        if !self.network.learn_hashes(&self.case.keys) {
+            return Err(Failure::NoProgress("the router doesn't tell its table".to_string()));
+        }
+        let records_max = self.case.keys.len().div_ceil(FINAL_PAGES) as u32;
+        for (method, include_value) in [(Method::Scan, Some(false)), (Method::ScanQuery, None)] {
+            let mut scan = Scan::of_everything(include_value, records_max);
+            let mut scanned = Vec::new();
+            while !scan.is_over() {
+                if scan.pages > FINAL_PAGES_MAX {
+                    return Err(Failure::NoProgress(format!("a scan has more than {FINAL_PAGES_MAX} pages: {scan:?}")));
+                }
+                let page = self.insist_on_page(method, &scan)?;
+                let said = scan.take(page, &self.case.keys, &self.network.hashes);
+                let said = said.map_err(|impossible| Failure::Wrong(impossible.0))?;
+                scanned.extend(said.into_iter().filter_map(|(key, seen)| Some((key, seen?))));
+            }
+            records::check_scan(told, &scanned).map_err(wrong)?;
+        }
+        Ok(())
+    }
+
+    /// Asks for a page until it is answered.
+    fn insist_on_page(&mut self, method: Method, scan: &Scan) -> Result<Page, Failure> {
+        let mut last = String::new();
+        for _ in 0..FINAL_ATTEMPTS_MAX {
+            let answer = self.ask_in_the_end(method, scan.arguments(self.case))?;
+            if let Ok(reply) = &answer
+                && let Heard::Page(page) =
+                    hear(method, false, 0, reply).map_err(|impossible| Failure::Wrong(impossible.0))?
+            {
+                return Ok(page);
+            }
+            last = match answer {
+                Ok(reply) => describe_reply(method, false, &reply),
+                Err(error) => format!("{}: {}", error.code, error.message),
+            };
+            self.advance(10 * SECOND_NANOS)?;
+        }
+        Err(Failure::NoProgress(format!("a page is never answered: {last}")))
+    }
+
+    /// Asks the router and waits for the answer.
+    fn ask_in_the_end(&mut self, method: Method, arguments: Vec<u8>) -> Result<Result<Vec<u8>, UserError>, Failure> {
+        let (user, router) = (self.network.users[0], self.network.router);
+        if method.is_query() {
+            return Ok(self.network.query(user, router, method.name(), arguments));
+        }
+        match self.network.submit(user, router, method.name(), arguments) {
+            Ok(message) => {
+                self.network.instance.await_ingress(&message).map_err(|refusal| Failure::NoProgress(refusal.0))
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
     /// Repeats an operation until it is done.
     fn insist(&mut self, key: usize, method: Method) -> Result<Outcome, Failure> {
-        let user = self.network.users[0];
         let key_bytes = self.case.keys[key].clone();
         let mut last = String::new();
         for attempt in 0..FINAL_ATTEMPTS_MAX {
@@ -354,17 +434,7 @@ impl<'a> Run<'a> {
             };
             let operation = self.history.begin(usize::MAX, key, action, None);
             let sending = self.history.send(operation, self.network.round_nanos);
-            let answer = if method == Method::GetQuery {
-                self.network.query(user, self.network.router, method.name(), arguments)
-            } else {
-                match self.network.submit(user, self.network.router, method.name(), arguments) {
-                    Ok(message) => match self.network.instance.await_ingress(&message) {
-                        Ok(answer) => answer,
-                        Err(refusal) => return Err(Failure::NoProgress(refusal.0)),
-                    },
-                    Err(error) => Err(error),
-                }
-            };
+            let answer = self.ask_in_the_end(method, arguments)?;
             let Answer { told, .. } = match &answer {
                 Ok(reply) => read_reply(method, reply).map_err(|impossible| Failure::Wrong(impossible.0))?,
                 Err(error) => read_reject(error, true),
@@ -412,6 +482,7 @@ impl<'a> Run<'a> {
         for change in self.guests.changes() {
             tally.note(if change.granted { Happening::Granted } else { Happening::Revoked });
         }
+        tally.note_if(self.limits.held().is_some(), Happening::Limited);
         let log = self.network.instance.events();
         let kept: Vec<&Event> = log.recent().collect();
         let shown = if failure.is_some() { &kept[kept.len().saturating_sub(EVENTS_SHOWN)..] } else { &[] };

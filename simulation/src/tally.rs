@@ -35,6 +35,7 @@ happenings! {
     BusyCycles = "answer: Busy, cycles";
     BusyPlatform = "answer: Busy, platform";
     BusyShardGrows = "answer: Busy, shard grows";
+    BusyRateLimit = "answer: Busy, rate limit";
     /// Needs more callers or writes than a run has, so a campaign may lack it.
     BusyOther = "answer: Busy, other";
     OutOfSpace = "answer: OutOfSpace";
@@ -45,6 +46,29 @@ happenings! {
     IdReused = "answer: OperationIdReused";
     Unauthorised = "answer: Unauthorised";
     RolesUnknown = "answer: RolesUnknown";
+    /// A get of a batch for which the reply had no room.
+    AskAgain = "answer: AskAgain";
+    /// An item of a batch that was sent to a shard of another range.
+    WrongShard = "answer: WrongShard";
+    /// An item of a batch that was refused because of another.
+    BatchRefused = "answer: batch refused for another item";
+    PutManyAnswered = "batch: put_many answered";
+    GetManyAnswered = "batch: get_many answered";
+    DeleteManyAnswered = "batch: delete_many answered";
+    ApplyAnswered = "batch: answered by a shard itself";
+    /// Some items of a batch of writes were done, others were not or nobody knows.
+    BatchPartly = "batch: done in part";
+    BatchPartlyUnknown = "batch: unknown in part";
+    BatchAgain = "batch: sent again";
+    PageAnswered = "scan: page answered";
+    PageQueried = "scan: page answered by query";
+    PageOfShard = "scan: page answered by a shard itself";
+    PageOfPrefix = "scan: page of a prefix answered";
+    PageOfRange = "scan: page of a range answered";
+    PageOfKeys = "scan: page of keys only answered";
+    NextPage = "scan: next page asked for";
+    PageAgain = "scan: page asked for again";
+    ScanEnded = "scan: walked to its end";
     Direct = "sent to the shard itself";
     /// The platform's reject of a message that never ran.
     Rejected = "platform: rejected unrun";
@@ -62,6 +86,7 @@ happenings! {
     AgainAfterOutOfSpace = "again after OutOfSpace";
     AgainAfterUnavailable = "again after ShardUnavailable";
     AgainAfterUnauthorised = "again after Unauthorised";
+    AgainAfterWrongShard = "again after WrongShard";
     AgainAfterFuture = "again after OperationFromTheFuture";
     AgainAfterReject = "again after a reject";
     AgainAfterExpiry = "again after an expired message";
@@ -76,6 +101,7 @@ happenings! {
     Repeated = "outcome told again";
     IdOfAnother = "id of another client's operation";
     IdWithOtherArguments = "id with other arguments";
+    IdAtAnotherPlace = "id at another place of a batch";
     AbsentHeld = "precondition absent held";
     AbsentFailed = "precondition absent failed";
     PresentHeld = "precondition present held";
@@ -84,12 +110,18 @@ happenings! {
     VersionFailed = "precondition version failed";
     Granted = "role granted";
     Revoked = "role revoked";
+    Limited = "rate limit set";
     WithoutName = "write without operation";
     /// A reader found nothing where the last that was told of had reached its end.
     EndReached = "record found ended";
 }
 
 impl Happening {
+    /// Finds one by its text.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|happening| happening.text() == text)
+    }
+
     /// Says what became of a precondition.
     pub fn of_precondition(precondition: Precondition, outcome: Outcome) -> Self {
         let held = !matches!(outcome, Outcome::PreconditionFailed { .. });
@@ -110,7 +142,12 @@ pub struct Tally(BTreeMap<Happening, u64>);
 
 impl Tally {
     pub fn note(&mut self, happening: Happening) {
-        *self.0.entry(happening).or_default() += 1;
+        self.note_times(happening, 1);
+    }
+
+    /// Notes something that happened so often.
+    pub fn note_times(&mut self, happening: Happening, times: u64) {
+        *self.0.entry(happening).or_default() += times;
     }
 
     /// Notes something if it happened.

@@ -7,34 +7,29 @@ use candid::Principal;
 use canopy_simulator::errors::UserError;
 use canopy_simulator::instance::MessageId;
 
-use crate::answers::{Answer, Impossible, Method, describe_reply, read_any_reply, read_forwarded, read_reject};
-use crate::caller::{Forward, Forwarded};
+use crate::answers::{Answer, Heard, Impossible, Method, Page, describe_reply, hear, hear_forwarded, read_reject};
+use crate::caller::Forwarded;
 use crate::case::{Case, stream};
+use crate::checkers::rates::Use;
 use crate::draw::Draw;
-use crate::faults::FaultName;
 use crate::history::{Action, End, History, NotRun, OperationId, Outcome, SendingId, Told};
 use crate::network::Network;
 use crate::tally::{Happening, Tally};
 
 mod late;
 mod requests;
+mod scans;
+mod sending;
+
+pub use scans::Scan;
 
 use requests::{Known, Recent, Request};
+use sending::Sent;
 
-/// Steps that an impatient sender waits.
-const IMPATIENT_STEPS_MAX: u64 = 4;
-/// Steps after which every sender gives up: by then the message has expired and all deadlines have passed.
-const PATIENT_STEPS_MAX: u64 = 4_000;
-/// Cycles that a caller attaches now and then; the router takes none.
-const ATTACHED_CYCLES: u64 = 1_000_000;
-/// Seconds that a calling canister waits, at least and at most.
-const CALLER_TIMEOUT_SECONDS: (u64, u64) = (5, 300);
 /// Sendings of one request, one after the other, before its client turns to something else.
 const SENDINGS_MAX: u32 = 6;
 /// One write in so many is sent twice at once.
 const TWICE_ONE_IN: u64 = 10;
-/// One sending in so many goes to the shard itself.
-const DIRECT_ONE_IN: u64 = 4;
 /// Reasons that are told apart, and how much of each is kept.
 const REASONS_MAX: usize = 64;
 const REASON_BYTES_MAX: usize = 120;
@@ -49,10 +44,7 @@ enum Sender {
 /// A sending under way.
 #[derive(Clone, Debug)]
 struct Open {
-    request: usize,
-    sendings: Vec<SendingId>,
-    /// To the shard itself.
-    direct: bool,
+    sent: Sent,
     message: MessageId,
     steps_left: u64,
 }
@@ -96,6 +88,8 @@ pub struct Workload {
     pub answered: u64,
     pub impossible: Option<Impossible>,
     pub tally: Tally,
+    /// What clients were served through the router by updates.
+    pub uses: Vec<Use>,
     /// What the answers that were not `done` said, and how often.
     pub reasons: BTreeMap<String, u64>,
 }
@@ -122,6 +116,7 @@ impl Workload {
             answered: 0,
             impossible: None,
             tally: Tally::default(),
+            uses: Vec::new(),
             reasons: BTreeMap::new(),
         }
     }
@@ -140,7 +135,7 @@ impl Workload {
     /// Reads answers and sends what comes next.
     pub fn step(&mut self, case: &Case, network: &mut Network, history: &mut History) {
         self.steps += 1;
-        self.read_answers(network, history);
+        self.read_answers(case, network, history);
         self.send_late(case, network, history);
         for client in 0..self.clients.len() {
             let Client { current, rest, .. } = &mut self.clients[client];
@@ -160,7 +155,8 @@ impl Workload {
     }
 
     fn begin(&mut self, client: usize, case: &Case, network: &mut Network, history: &mut History) {
-        let request = self.draw_request(client, case, network.instance.time_nanos(), history);
+        let may_scan = network.learn_hashes(&case.keys);
+        let request = self.draw_request(client, case, network.instance.time_nanos(), may_scan, history);
         self.left = self.left.saturating_sub(request.operations.len());
         let twice = request.issued_nanos.is_some() && self.draw.below(TWICE_ONE_IN) == 0;
         self.requests.push(request);
@@ -173,86 +169,33 @@ impl Workload {
         }
     }
 
-    /// Sends a request, perhaps again.
-    fn send(&mut self, at: usize, case: &Case, network: &mut Network, history: &mut History) {
-        let key = history.operation(self.requests[at].operations[0]).key;
-        let owner = if self.draw.below(DIRECT_ONE_IN) == 0 { network.owner(&case.keys[key]) } else { None };
-        self.tally.note_if(owner.is_some(), Happening::Direct);
-        let (callee, direct) = (owner.unwrap_or(network.router), owner.is_some());
-        let request = &mut self.requests[at];
-        request.sent += 1;
-        request.open += 1;
-        let (method, sender) = (request.method, self.clients[request.client].sender);
-        let from = network.round_nanos;
-        let sendings: Vec<SendingId> =
-            request.operations.iter().map(|operation| history.send_to(*operation, from, direct)).collect();
-        let impatient = self.draw.fires(case.rate(FaultName::SenderGivesUp)) && !self.settling;
-        let steps_left = if impatient { self.draw.below(IMPATIENT_STEPS_MAX) } else { PATIENT_STEPS_MAX };
-        let (timeout_from, timeout_to) = CALLER_TIMEOUT_SECONDS;
-        let bounded = self.draw.below(4) > 0;
-        let timeout = self.draw.between(timeout_from, timeout_to) as u32;
-        let cycles = if self.draw.below(2) == 0 { ATTACHED_CYCLES } else { 0 };
-        let sent = match sender {
-            Sender::User(user) if method == Method::GetQuery => {
-                let answer = network.query(user, callee, method.name(), request.arguments.clone());
-                let read = match &answer {
-                    Ok(reply) => read_any_reply(method, direct, reply),
-                    // A query changes nothing, so whatever its reject says, nothing was done.
-                    Err(error) => Ok(read_reject(error, false)),
-                };
-                return self.end(at, &sendings, read, network, history);
-            }
-            Sender::User(user) => network.submit(user, callee, method.name(), request.arguments.clone()),
-            Sender::Canister { canister, user } => {
-                let forward = Forward {
-                    timeout_seconds: bounded.then_some(timeout),
-                    cycles,
-                    callee,
-                    method: method.name(),
-                    argument: &request.arguments,
-                };
-                network.risked += if bounded { cycles as u128 } else { 0 };
-                network.submit(user, canister, "forward", forward.encode())
-            }
-        };
-        match sent {
-            Ok(message) => {
-                self.given_up += u64::from(impatient);
-                self.open.push(Open { request: at, sendings, direct, message, steps_left });
-            }
-            Err(error) => {
-                self.note_reason(format!("not submitted: {}", error.code));
-                self.end(at, &sendings, Ok(read_reject(&error, false)), network, history);
-            }
-        }
-    }
-
-    fn read_answers(&mut self, network: &Network, history: &mut History) {
+    fn read_answers(&mut self, case: &Case, network: &Network, history: &mut History) {
         let mut still_open = Vec::new();
         for mut open in std::mem::take(&mut self.open) {
-            let request = &self.requests[open.request];
+            let request = &self.requests[open.sent.request];
             let (method, sender) = (request.method, self.clients[request.client].sender);
+            let (direct, items) = (open.sent.asked.direct, open.sent.sendings.len());
             let answer = network.answer(&open.message);
-            let read = match &answer {
+            let heard = match &answer {
                 None if open.steps_left > 0 => {
                     open.steps_left -= 1;
                     still_open.push(open);
                     continue;
                 }
-                None => Ok(Answer::may_run(Happening::GaveUp)),
-                Some(Err(error)) => Ok(read_reject(error, true)),
+                None => Ok(Heard::All(Answer::may_run(Happening::GaveUp))),
+                Some(Err(error)) => Ok(Heard::All(read_reject(error, true))),
                 Some(Ok(reply)) => match sender {
-                    Sender::User(_) => read_any_reply(method, open.direct, reply),
+                    Sender::User(_) => hear(method, direct, items, reply),
                     Sender::Canister { .. } => Forwarded::decode(reply)
                         .ok_or_else(|| Impossible("the caller answered something that is not its type".to_string()))
-                        .and_then(|forwarded| read_forwarded(method, open.direct, &forwarded)),
+                        .and_then(|forwarded| hear_forwarded(method, direct, items, &forwarded)),
                 },
             };
-            if !matches!(read, Ok(Answer { told: Told::Done(_), .. })) {
-                self.note_reason(describe_answer(method, open.direct, sender, answer.as_ref()));
+            if !is_done(&heard) {
+                self.note_reason(describe_answer(method, direct, sender, answer.as_ref()));
             }
             self.answered += 1;
-            self.end(open.request, &open.sendings, read, network, history);
+            self.end(&open.sent, heard, case, network, history);
         }
         self.open.extend(still_open);
     }
@@ -267,39 +210,183 @@ impl Workload {
     /// Notes what one sending was told, and decides what its client does next.
     fn end(
         &mut self,
-        at: usize,
-        sendings: &[SendingId],
-        read: Result<Answer, Impossible>,
+        sent: &Sent,
+        heard: Result<Heard, Impossible>,
+        case: &Case,
         network: &Network,
         history: &mut History,
     ) {
-        let answer = read.unwrap_or_else(|impossible| {
+        let heard = heard.unwrap_or_else(|impossible| {
             self.impossible.get_or_insert(impossible);
-            Answer::may_run(Happening::Unknown)
+            Heard::All(Answer::may_run(Happening::Unknown))
         });
-        for sending in sendings {
-            self.note_answer(*sending, answer, network.instance.time_nanos(), history);
+        self.requests[sent.request].open -= 1;
+        if self.requests[sent.request].scan.is_some() {
+            return self.end_page(sent, heard, case, network, history);
         }
-        let request = &mut self.requests[at];
-        request.open -= 1;
-        let (client, open, named, sent) = (request.client, request.open, request.issued_nanos.is_some(), request.sent);
-        if self.settling || self.clients[client].current.is_none_or(|current| current.request != at) {
+        let answers = match heard {
+            Heard::All(answer) => vec![answer; sent.sendings.len()],
+            Heard::Each(answers) => answers,
+            Heard::Page(_) => unreachable!("only scans are answered pages"),
+        };
+        self.note_use(sent, &answers, network);
+        self.note_batch(sent, &answers);
+        let mut kind = None;
+        for (sending, answer) in sent.sendings.iter().zip(&answers) {
+            self.note_answer(*sending, *answer, network.instance.time_nanos(), history);
+            if !is_settled(sending.operation, history) {
+                kind.get_or_insert(answer.kind);
+            }
+        }
+        let request = &self.requests[sent.request];
+        let (client, open, named, times) = (request.client, request.open, request.issued_nanos.is_some(), request.sent);
+        if self.settling || self.clients[client].current.is_none_or(|current| current.request != sent.request) {
             return;
         }
-        let settled = self.requests[at].operations.iter().all(|operation| is_settled(*operation, history));
+        let settled = self.requests[sent.request].operations.iter().all(|operation| is_settled(*operation, history));
         if !settled && open > 0 {
             return;
         }
-        if !settled && named && sent < SENDINGS_MAX && self.draw.below(4) > 0 {
-            let steps = [0, 0, 1, 4, 12][self.draw.below(5) as usize];
-            self.clients[client].current = Some(Current { request: at, again: Some((steps, again(answer.kind))) });
+        if !settled && named && times < SENDINGS_MAX && self.draw.below(4) > 0 {
+            let steps = self.draw_pause();
+            // Items that this sending left out are what is still open if those that it had are settled.
+            let why = again(kind.unwrap_or(Happening::WrongShard));
+            self.clients[client].current = Some(Current { request: sent.request, again: Some((steps, why)) });
             return;
         }
+        self.rest(client);
+        if named {
+            self.perhaps_later(sent.request, settled);
+        }
+    }
+
+    fn draw_pause(&mut self) -> u64 {
+        [0, 0, 1, 4, 12][self.draw.below(5) as usize]
+    }
+
+    /// Lets a client turn to something else, some steps later.
+    fn rest(&mut self, client: usize) {
         self.clients[client].current = None;
         self.clients[client].rest = [0, 0, 1, 5][self.draw.below(4) as usize];
-        if named {
-            self.perhaps_later(at, settled);
+    }
+
+    /// Notes what one sending of a page was told, and decides whether the client goes on.
+    fn end_page(&mut self, sent: &Sent, heard: Heard, case: &Case, network: &Network, history: &mut History) {
+        let client = self.requests[sent.request].client;
+        let kind = match heard {
+            Heard::Page(page) => {
+                self.take_page(sent, page, case, network, history);
+                None
+            }
+            Heard::All(answer) => {
+                self.note_refused_page(sent, answer, case, network, history);
+                Some(answer.kind)
+            }
+            Heard::Each(_) => unreachable!("only batches have many answers"),
+        };
+        if self.clients[client].current.is_none_or(|current| current.request != sent.request) {
+            return;
         }
+        let request = &mut self.requests[sent.request];
+        let scan = request.scan.as_ref().expect("only scans have pages");
+        let goes_on = match kind {
+            None => !scan.is_over() && scan.pages < scans::PAGES_MAX,
+            Some(_) => request.sent < SENDINGS_MAX,
+        };
+        if !goes_on {
+            return self.rest(client);
+        }
+        let why = if kind.is_none() {
+            request.sent = 0;
+            request.arguments = scan.arguments(case);
+            Happening::NextPage
+        } else {
+            Happening::PageAgain
+        };
+        let steps = self.draw_pause();
+        self.clients[client].current = Some(Current { request: sent.request, again: Some((steps, why)) });
+    }
+
+    fn take_page(&mut self, sent: &Sent, page: Page, case: &Case, network: &Network, history: &mut History) {
+        self.note_served(sent, 1, network);
+        let request = &mut self.requests[sent.request];
+        let (client, method) = (request.client, request.method);
+        let scan = request.scan.as_mut().expect("only scans have pages");
+        let said = match scan.take(page, &case.keys, &network.hashes) {
+            Ok(said) => said,
+            Err(impossible) => {
+                self.impossible.get_or_insert(impossible);
+                return;
+            }
+        };
+        self.tally.note(match (sent.asked.direct, method) {
+            (true, _) => Happening::PageOfShard,
+            (false, Method::ScanQuery) => Happening::PageQueried,
+            (false, _) => Happening::PageAnswered,
+        });
+        self.tally.note_if(scan.prefix.is_some(), Happening::PageOfPrefix);
+        self.tally.note_if(scan.range.is_some(), Happening::PageOfRange);
+        self.tally.note_if(scan.include_value == Some(false), Happening::PageOfKeys);
+        self.tally.note_if(scan.is_over() && scan.pages > 1, Happening::ScanEnded);
+        for (key, seen) in said {
+            let told = Told::Done(Outcome::Got(seen));
+            history.observe(client, key, sent.asked, network.instance.time_nanos(), told);
+        }
+    }
+
+    fn note_refused_page(
+        &mut self,
+        sent: &Sent,
+        answer: Answer,
+        case: &Case,
+        network: &Network,
+        history: &mut History,
+    ) {
+        self.tally.note(answer.kind);
+        let request = &self.requests[sent.request];
+        let prefix = request.scan.as_ref().and_then(|scan| scan.prefix);
+        // A guest may be refused all keys; whoever is none may read the first one too.
+        let key = prefix.or((!case.guests.contains(&request.client)).then_some(0));
+        if let (Told::NotRun(NotRun::Unauthorised), Some(key)) = (answer.told, key) {
+            history.observe(request.client, key, sent.asked, network.instance.time_nanos(), answer.told);
+        }
+    }
+
+    /// Notes what the router counted for certain.
+    fn note_use(&mut self, sent: &Sent, answers: &[Answer], network: &Network) {
+        let done = answers.iter().filter(|answer| matches!(answer.told, Told::Done(_))).count();
+        self.note_served(sent, done as u64, network);
+    }
+
+    fn note_served(&mut self, sent: &Sent, operations: u64, network: &Network) {
+        let request = &self.requests[sent.request];
+        if operations > 0 && !sent.asked.direct && !request.method.is_query() {
+            self.uses.push(Use {
+                client: request.client,
+                sent: sent.asked.sent.nanos,
+                answered: network.instance.time_nanos(),
+                operations,
+            });
+        }
+    }
+
+    fn note_batch(&mut self, sent: &Sent, answers: &[Answer]) {
+        let of = |told: fn(Told) -> bool| answers.iter().filter(|answer| told(answer.told)).count();
+        let done = of(|told| matches!(told, Told::Done(_)));
+        if self.requests[sent.request].items.is_empty() || done == 0 {
+            return;
+        }
+        let method = self.requests[sent.request].method;
+        let unknown = of(|told| told == Told::MayRun);
+        self.tally.note(match (sent.asked.direct, method) {
+            (true, _) => Happening::ApplyAnswered,
+            (false, Method::PutMany) => Happening::PutManyAnswered,
+            (false, Method::DeleteMany) => Happening::DeleteManyAnswered,
+            (false, _) => Happening::GetManyAnswered,
+        });
+        let writes = method != Method::GetMany;
+        self.tally.note_if(writes && done + unknown < answers.len(), Happening::BatchPartly);
+        self.tally.note_if(writes && unknown > 0, Happening::BatchPartlyUnknown);
     }
 
     fn note_answer(&mut self, sending: SendingId, answer: Answer, now_nanos: u64, history: &mut History) {
@@ -339,6 +426,17 @@ impl Workload {
     }
 }
 
+/// Tells whether all that was sent was done.
+fn is_done(heard: &Result<Heard, Impossible>) -> bool {
+    let done = |answer: &Answer| matches!(answer.told, Told::Done(_));
+    match heard {
+        Ok(Heard::All(answer)) => done(answer),
+        Ok(Heard::Each(answers)) => answers.iter().all(done),
+        Ok(Heard::Page(_)) => true,
+        Err(_) => false,
+    }
+}
+
 /// Tells whether no later sending can be told anything new.
 fn is_settled(operation: OperationId, history: &History) -> bool {
     history
@@ -354,9 +452,12 @@ fn again(kind: Happening) -> Happening {
         Happening::NotReady => Happening::AgainAfterNotReady,
         Happening::OutOfSpace => Happening::AgainAfterOutOfSpace,
         Happening::ShardUnavailable => Happening::AgainAfterUnavailable,
-        Happening::Unauthorised | Happening::RolesUnknown => Happening::AgainAfterUnauthorised,
+        Happening::Unauthorised | Happening::RolesUnknown | Happening::BatchRefused => {
+            Happening::AgainAfterUnauthorised
+        }
         Happening::FromTheFuture => Happening::AgainAfterFuture,
         Happening::Expired => Happening::AgainAfterExpiry,
+        Happening::WrongShard => Happening::AgainAfterWrongShard,
         Happening::GaveUp => Happening::AgainAfterGivingUp,
         Happening::Rejected | Happening::NotSubmitted | Happening::CallRejected | Happening::CallNotSent => {
             Happening::AgainAfterReject

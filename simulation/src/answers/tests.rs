@@ -1,5 +1,5 @@
 use canopy_types::codec::encode;
-use canopy_types::{PutReply, Version};
+use canopy_types::{BatchError, PutReply, Version};
 
 use super::*;
 
@@ -42,13 +42,16 @@ fn a_trap_after_submission_is_unknown_and_a_stopped_canister_is_not() {
 fn only_code_6_5_and_4_leave_a_forwarded_call_open() {
     let told = |code| {
         let reject = Forwarded::Reject { code, message: String::new() };
-        read_forwarded(Method::Put, false, &reject).map(|answer| answer.told)
+        match hear_forwarded(Method::Put, false, 1, &reject) {
+            Ok(Heard::All(answer)) => answer.told,
+            other => panic!("{other:?}"),
+        }
     };
     for code in 1..=3 {
-        assert_eq!(told(code), Ok(Told::NotRun(NotRun::Refused)));
+        assert_eq!(told(code), Told::NotRun(NotRun::Refused));
     }
     for code in 4..=6 {
-        assert_eq!(told(code), Ok(Told::MayRun));
+        assert_eq!(told(code), Told::MayRun);
     }
 }
 
@@ -61,4 +64,57 @@ fn a_shards_refusals_are_told_apart() {
     assert_eq!(told(ShardError::RolesUnknown), Ok(Told::NotRun(NotRun::Refused)));
     assert_eq!(told(ShardError::OperationIdReused), Ok(Told::NotRun(NotRun::IdReused)));
     assert!(told(ShardError::KeyEmpty).is_err());
+}
+
+/// What a batch of so many puts was told, item by item.
+fn heard(items: usize, result: PutManyResult) -> Result<Vec<Told>, Impossible> {
+    hear(Method::PutMany, false, items, &encode(&result)).map(|heard| match heard {
+        Heard::All(answer) => vec![answer.told; items],
+        Heard::Each(answers) => answers.iter().map(|answer| answer.told).collect(),
+        Heard::Page(page) => panic!("{page:?}"),
+    })
+}
+
+#[test]
+fn every_item_of_a_batch_has_an_answer_of_its_own() {
+    let done = PutReply { version: Version(4) };
+    let unknown = PutError::Unknown { reason: String::new() };
+    let expected = vec![Told::Done(Outcome::Put { version: 4 }), Told::MayRun];
+    assert_eq!(heard(2, Ok(vec![Ok(done.clone()), Err(unknown)])), Ok(expected));
+    assert!(heard(2, Ok(vec![Ok(done)])).is_err(), "one answer is missing");
+}
+
+#[test]
+fn a_batch_is_refused_for_one_item_only_if_that_is_out_of_reach() {
+    let unauthorised = PutError::Unauthorised { caller: candid::Principal::anonymous() };
+    let refused = |index, error| heard(2, Err(BatchError::Item { index, error }));
+    let expected = vec![Told::NotRun(NotRun::Refused), Told::NotRun(NotRun::Unauthorised)];
+    assert_eq!(refused(1, unauthorised.clone()), Ok(expected));
+    assert!(refused(2, unauthorised).is_err(), "there are two items");
+    assert!(refused(1, PutError::KeyEmpty).is_err());
+    assert!(heard(2, Err(BatchError::KeyTwice { first: 0, second: 1 })).is_err());
+}
+
+#[test]
+fn items_of_other_shards_are_refused_in_batches_only() {
+    let wrong = || {
+        let range = canopy_types::HashRange::FULL;
+        ShardError::WrongShard(canopy_types::shard::WrongShard { range, epoch: canopy_types::Epoch(1), owner: None })
+    };
+    let batch: ShardApplyResult = Ok(vec![canopy_types::shard::Answer::Put(Err(wrong()))]);
+    let refused = Answer::refused(Happening::WrongShard);
+    assert_eq!(hear(Method::PutMany, true, 1, &encode(&batch)), Ok(Heard::Each(vec![refused])));
+    let alone: ShardPutResult = Err(wrong());
+    assert!(hear(Method::Put, true, 1, &encode(&alone)).is_err());
+}
+
+#[test]
+fn a_shard_that_refuses_a_batch_does_not_say_which_item_it_was() {
+    let refused: ShardApplyResult = Err(ShardError::Unauthorised { caller: candid::Principal::anonymous() });
+    let told = |items| match hear(Method::PutMany, true, items, &encode(&refused)) {
+        Ok(Heard::All(answer)) => answer.told,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(1), Told::NotRun(NotRun::Unauthorised));
+    assert_eq!(told(2), Told::NotRun(NotRun::OneUnauthorised));
 }

@@ -6,6 +6,7 @@ pub mod cover;
 pub mod cycles;
 pub mod exactly_once;
 pub mod linearizability;
+pub mod rates;
 pub mod records;
 pub mod register;
 pub mod rights;

@@ -28,6 +28,8 @@ pub enum Fault {
     Differs { key: usize, shard: Principal, told: Option<Seen>, held: Option<Seen> },
     /// A shard refuses to say what it holds.
     Refused { key: usize, shard: Principal, error: ShardError },
+    /// A walk through all records shows something else than a get told, or shows it twice.
+    Scanned { key: usize, told: Option<Seen>, scanned: Vec<Seen> },
     /// The shards count more or fewer records than there are keys with one.
     Count { counted: u64, told: u64 },
 }
@@ -67,4 +69,25 @@ pub fn check(told: &[Option<Seen>], holdings: &[Holdings]) -> Result<(), Fault> 
     let counted = holdings.iter().map(|holdings| holdings.records).sum();
     let told = told.iter().flatten().count() as u64;
     if counted == told { Ok(()) } else { Err(Fault::Count { counted, told }) }
+}
+
+/// Compares what a walk through all records showed with what the router told of every key, while nothing is written and
+/// nothing ends. A value that is not shown is not compared.
+///
+/// # Errors
+/// The first key of which the walk showed something else.
+pub fn check_scan(told: &[Option<Seen>], scanned: &[(usize, Seen)]) -> Result<(), Fault> {
+    for (key, told) in told.iter().enumerate() {
+        let scanned: Vec<Seen> = scanned.iter().filter(|(of, _)| *of == key).map(|(_, seen)| *seen).collect();
+        let like = |seen: &Seen| told.is_some_and(|told| Seen { value: seen.value.and(told.value), ..told } == *seen);
+        let right = match &scanned[..] {
+            [] => told.is_none(),
+            [seen] => like(seen),
+            _ => false,
+        };
+        if !right {
+            return Err(Fault::Scanned { key, told: *told, scanned });
+        }
+    }
+    Ok(())
 }

@@ -45,6 +45,10 @@ pub fn check(history: &History, changes: &[Change], is_guest: impl Fn(usize) -> 
                 Told::NotRun(NotRun::Unauthorised) if !guest || !may_have(false) => {
                     return Err(Fault::Refused { operation: at, sending: *sending });
                 }
+                // Which of a batch's items it is about isn't told, but whoever is no guest may do all of them.
+                Told::NotRun(NotRun::OneUnauthorised) if !guest => {
+                    return Err(Fault::Refused { operation: at, sending: *sending });
+                }
                 Told::Done(_) if guest && !may_have(true) => {
                     return Err(Fault::Served { operation: at, sending: *sending });
                 }

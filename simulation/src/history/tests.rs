@@ -46,3 +46,26 @@ fn an_operation_lasts_from_its_first_sending_to_its_first_done() {
     assert_eq!(entry.invoked, Moment { order: 1, nanos: 10 });
     assert_eq!(entry.answered, Some(Moment { order: 3, nanos: 30 }));
 }
+
+#[test]
+fn an_operation_does_not_begin_with_a_sending_that_did_nothing() {
+    let mut history = History::default();
+    let operation = history.begin(0, 3, Action::put(Fingerprint(1)), None);
+    let first = history.send(operation, 10);
+    history.answer(first, 20, REFUSED);
+    let second = history.send(operation, 30);
+    history.answer(second, 40, DONE);
+    assert_eq!(history.by_key()[&3][0].invoked, Moment { order: 3, nanos: 30 });
+}
+
+#[test]
+fn what_a_page_says_is_a_read_from_its_sending_to_its_answer() {
+    let mut history = History::default();
+    let asked = Asked { sent: history.moment(10), direct: false };
+    history.begin(0, 3, Action::Get, None);
+    history.observe(1, 3, asked, 20, Told::Done(Outcome::Got(None)));
+    let entry = history.by_key()[&3][0];
+    assert_eq!((entry.client, entry.outcome), (1, Some(Outcome::Got(None))));
+    assert_eq!(entry.invoked, Moment { order: 1, nanos: 10 });
+    assert_eq!(entry.answered, Some(Moment { order: 2, nanos: 20 }));
+}

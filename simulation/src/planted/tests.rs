@@ -21,7 +21,9 @@ fn each_checker_has_a_bug() {
     let checkers = [
         Checker::ExactlyOnce,
         Checker::Linearizability,
+        Checker::Answers,
         Checker::Rights,
+        Checker::Rates,
         Checker::Cover,
         Checker::Canisters,
         Checker::Cycles,

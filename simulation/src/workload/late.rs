@@ -4,7 +4,7 @@
 use super::Workload;
 use crate::case::Case;
 use crate::guests::GUESTS_KEYS_MAX;
-use crate::history::{End, History};
+use crate::history::{End, History, OperationId};
 use crate::network::Network;
 use crate::tally::Happening;
 
@@ -54,26 +54,25 @@ impl Workload {
     ) -> Result<usize, String> {
         self.settling = true;
         self.steps += 1;
-        self.read_answers(network, history);
+        self.read_answers(case, network, history);
         let now = network.instance.time_nanos();
         let mut unsettled = 0;
         for at in 0..self.requests.len() {
             let request = &self.requests[at];
-            // What a guest may never do can't be settled for it.
-            let allowed = |key| !case.guests.contains(&request.client) || key < GUESTS_KEYS_MAX;
-            let unknown = |id| {
-                let operation = history.operation(id);
-                operation.end() == End::Unknown && allowed(operation.key)
-            };
-            if request.kept_until_nanos() <= Some(now) || !request.operations.iter().copied().any(unknown) {
+            // What a guest may never do can't be settled for it, nor whatever it sent together with that.
+            let is_guest = case.guests.contains(&request.client);
+            let allowed = |id: &OperationId| !is_guest || history.operation(*id).key < GUESTS_KEYS_MAX;
+            let unknown = |id: &&OperationId| history.operation(**id).end() == End::Unknown;
+            if request.kept_until_nanos() <= Some(now) || !request.operations.iter().all(allowed) {
                 continue;
             }
+            let Some(first) = request.operations.iter().find(unknown).copied() else { continue };
             unsettled += 1;
             if request.open > 0 {
                 continue;
             }
             if request.settling >= SETTLING_SENDINGS_MAX {
-                let operation = history.operation(request.operations[0]);
+                let operation = history.operation(first);
                 return Err(format!("sent {SETTLING_SENDINGS_MAX} times to a service without faults: {operation:?}"));
             }
             self.requests[at].settling += u32::from(ready);

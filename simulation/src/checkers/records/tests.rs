@@ -45,3 +45,21 @@ fn a_record_too_many_is_refused() {
     let holdings = [shard(1, 2, [held(3), Ok(None)])];
     assert_eq!(check(&[seen(3), None], &holdings), Err(Fault::Count { counted: 2, told: 1 }));
 }
+
+#[test]
+fn a_scan_shows_every_record_once_and_nothing_else() {
+    let told = [seen(3), None];
+    let record = seen(3).expect("there is one");
+    let without_value = Seen { value: None, ..record };
+    assert_eq!(check_scan(&told, &[(0, record)]), Ok(()));
+    assert_eq!(check_scan(&told, &[(0, without_value)]), Ok(()));
+    for wrong in [
+        vec![],
+        vec![(0, record), (0, record)],
+        vec![(0, Seen { version: 4, ..record })],
+        vec![(0, Seen { value: Some(fingerprint(b"other")), ..record })],
+        vec![(0, record), (1, record)],
+    ] {
+        assert!(matches!(check_scan(&told, &wrong), Err(Fault::Scanned { .. })), "{wrong:?}");
+    }
+}

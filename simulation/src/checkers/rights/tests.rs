@@ -69,3 +69,15 @@ fn others_are_never_refused() {
     history.answer(sending, 0, UNAUTHORISED);
     assert!(matches!(check(&history, &[], |client| client == 7), Err(Fault::Refused { .. })));
 }
+
+#[test]
+fn a_batch_of_a_guest_may_be_refused_for_another_item_and_one_of_others_never() {
+    let one = Told::NotRun(NotRun::OneUnauthorised);
+    let granted = change(true, 1, 2, true);
+    assert_eq!(judge(&[granted], 10, 11, one), Ok(()));
+    let mut history = History::default();
+    let put = history.begin(6, 0, Action::put(Fingerprint(1)), None);
+    let sending = history.send(put, 0);
+    history.answer(sending, 0, one);
+    assert!(check(&history, &[], |client| client == 7).is_err());
+}
