@@ -23,7 +23,7 @@ use canopy_types::{
 
 use crate::access::{authorise, authorise_key, count};
 use crate::calls::{self, Deadline, Effect, OPEN_READ_BATCHES_MAX, Request, calls_open};
-use crate::operations::{APPLY, effect};
+use crate::operations::{APPLY, effect, general_delete, general_put, ordinary_delete, ordinary_put};
 use crate::refusal::Failure;
 use crate::routing::{check_key, check_operation, check_time_to_live, check_value};
 use crate::state;
@@ -42,19 +42,7 @@ use division::{Division, PartOfBatch, allowance, divide};
 pub async fn put_many() -> Result<Vec<u8>, BatchError<PutError>> {
     let (requests, division) = request_puts(&ic_cdk::api::msg_arg_data())?;
     let parts = send(requests, division.parts, Deadline::of_message()).await?;
-    let mut results = collect(
-        &parts,
-        division.items,
-        |answer| match answer {
-            AnswerRef::Put(version) => Some(Ok(version)),
-            AnswerRef::PutRefused(found) => Some(Err(Refusal::PreconditionFailed { found })),
-            _ => None,
-        },
-        |answer| match answer {
-            Answer::Put(result) => Some(result.map(|reply| reply.version)),
-            _ => None,
-        },
-    );
+    let mut results = collect(&parts, division.items, ordinary_put, general_put);
     if results.iter().all(Result::is_ok) {
         return Ok(many::puts_done(results.iter().map(|result| *result.as_ref().expect("all are done"))));
     }
@@ -100,19 +88,7 @@ fn request_puts(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<P
 pub async fn delete_many() -> Result<Vec<u8>, BatchError<DeleteError>> {
     let (requests, division) = request_deletes(&ic_cdk::api::msg_arg_data())?;
     let parts = send(requests, division.parts, Deadline::of_message()).await?;
-    let mut results = collect(
-        &parts,
-        division.items,
-        |answer| match answer {
-            AnswerRef::Deleted(deleted) => Some(Ok(deleted)),
-            AnswerRef::DeleteRefused(found) => Some(Err(Refusal::PreconditionFailed { found })),
-            _ => None,
-        },
-        |answer| match answer {
-            Answer::Delete(result) => Some(result.map(|reply| reply.deleted)),
-            _ => None,
-        },
-    );
+    let mut results = collect(&parts, division.items, ordinary_delete, general_delete);
     if results.iter().all(Result::is_ok) {
         return Ok(many::deletes_done(results.iter().map(|result| *result.as_ref().expect("all are done"))));
     }

@@ -20,7 +20,7 @@ use crate::refusal::{Failure, REJECT_CODE_UNKNOWN, from_shard};
 use crate::state::{self, OpenCall};
 
 pub mod deadline;
-pub mod query;
+pub mod read;
 pub mod together;
 
 pub use deadline::Deadline;
@@ -36,6 +36,9 @@ pub const OPEN_READ_BATCHES_MAX: u32 = 128;
 
 /// Cycles that operations leave untouched, for the journal and its timers: 200 G, four open calls.
 pub const RESERVE_CYCLES: u128 = 200_000_000_000;
+
+/// More than any call costs, in cycles: 44 G with 2 MiB on a subnet of 13 nodes, 116 G on one of 34.
+const CALL_CYCLES_MAX: u128 = 200_000_000_000;
 
 /// Sendings of one call.
 const ATTEMPTS_MAX: u32 = 2;
@@ -82,8 +85,8 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Wraps what a query answered, before which there was nothing.
-    pub fn of_query(bytes: Vec<u8>) -> Self {
+    /// Wraps what was read, before which there was nothing.
+    pub fn of_read(bytes: Vec<u8>) -> Self {
         Self { bytes, unknown: None }
     }
 
@@ -107,8 +110,10 @@ fn is_outcome(refusal: &Refusal) -> bool {
 /// # Errors
 ///
 /// `Busy`; nothing was sent, and nothing is counted.
-pub fn admit<'r>(requests: impl IntoIterator<Item = &'r Request> + Clone) -> Result<Vec<OpenCall>, Refusal> {
-    check_cycles(requests.clone())?;
+pub fn admit<'r>(
+    requests: impl IntoIterator<Item = &'r Request, IntoIter: Clone> + Clone,
+) -> Result<Vec<OpenCall>, Refusal> {
+    check_cycles(requests.clone().into_iter())?;
     // Those that were opened before one that isn't are closed by being dropped.
     requests.into_iter().map(open_call).collect()
 }
@@ -123,7 +128,7 @@ fn open_call(request: &Request) -> Result<OpenCall, Refusal> {
 ///
 /// Why there is no answer. Nothing was done, unless it says `Unknown`.
 pub async fn send(request: Request, deadline: Deadline) -> Result<Reply, Failure> {
-    check_cycles([&request])?;
+    check_cycles([&request].into_iter())?;
     let open = open_call(&request)?;
     send_admitted(request, open, deadline).await
 }
@@ -136,7 +141,7 @@ pub async fn send(request: Request, deadline: Deadline) -> Result<Reply, Failure
 pub async fn send_admitted(mut request: Request, _open: OpenCall, deadline: Deadline) -> Result<Reply, Failure> {
     let mut unknown = None;
     for attempt in 1..=ATTEMPTS_MAX {
-        let may_send = if attempt == 1 { Ok(()) } else { check_cycles([&request]) };
+        let may_send = if attempt == 1 { Ok(()) } else { check_cycles([&request].into_iter()) };
         let timeout = may_send.and_then(|()| deadline.timeout_seconds(ic_cdk::api::time));
         let timeout = timeout.map_err(|refusal| unknown.take().unwrap_or(Failure::NotDone(refusal)))?;
         let keep = attempt < ATTEMPTS_MAX && request.arguments.len() <= KEPT_BYTES_MAX;
@@ -169,7 +174,7 @@ pub async fn send_admitted(mut request: Request, _open: OpenCall, deadline: Dead
 /// # Errors
 ///
 /// What the shard refused; or `Unknown`, if that can't be read.
-pub fn read<T>(shard: Principal, reply: &Reply) -> Result<T, Failure>
+pub fn read_answer<T>(shard: Principal, reply: &Reply) -> Result<T, Failure>
 where
     Result<T, ShardError>: CandidType + DeserializeOwned,
 {
@@ -180,11 +185,14 @@ where
     reply.settle(answer.map_err(|error| from_shard(shard, error).into()))
 }
 
-/// Checks that calls leave the reserve untouched.
-fn check_cycles<'r>(requests: impl IntoIterator<Item = &'r Request>) -> Result<(), Refusal> {
-    let cost = |request: &Request| ic_cdk::api::cost_call(request.method.len() as u64, request.arguments.len() as u64);
-    let required = requests.into_iter().map(cost).sum::<u128>() + RESERVE_CYCLES;
+/// Checks that calls leave the reserve untouched. What each costs is asked for only if that matters.
+fn check_cycles<'r>(requests: impl Iterator<Item = &'r Request> + Clone) -> Result<(), Refusal> {
     let available = ic_cdk::api::canister_liquid_cycle_balance();
+    if available >= requests.clone().count() as u128 * CALL_CYCLES_MAX + RESERVE_CYCLES {
+        return Ok(());
+    }
+    let cost = |request: &Request| ic_cdk::api::cost_call(request.method.len() as u64, request.arguments.len() as u64);
+    let required = requests.map(cost).sum::<u128>() + RESERVE_CYCLES;
     if available < required { Err(cycles_short(available, required)) } else { Ok(()) }
 }
 

@@ -7,10 +7,13 @@
 //! No message is held while its call is open: all that is open together has to fit the heap.
 
 use candid::Principal;
-use canopy_types::shard::Answer;
-use canopy_types::wire::{ActionRef, ApplyRef, DeleteRef, GetRef, ItemRef, OperationRef, PutRef, batch, replies};
+use canopy_types::api::Refusal;
+use canopy_types::shard::{Answer, ShardError};
+use canopy_types::wire::batch::{self, AnswerRef};
+use canopy_types::wire::{ActionRef, ApplyRef, DeleteRef, GetRef, ItemRef, OperationRef, PutRef, replies};
 use canopy_types::{
-    DeleteArguments, DeleteReply, GetArguments, GetError, GetResult, PutArguments, PutReply, Record, Role, codec,
+    DeleteArguments, DeleteReply, GetArguments, GetError, GetResult, PutArguments, PutReply, Record, Role, Version,
+    codec,
 };
 
 use crate::access::{authorise, authorise_key, count};
@@ -43,20 +46,11 @@ pub async fn put(caller: Principal) -> Result<Vec<u8>, Failure> {
     let (shard, method) = (request.shard, request.method);
     let reply = calls::send(request, Deadline::of_message()).await?;
     let version = if method == APPLY {
-        match batch::read_one_put(&reply.bytes) {
-            Some(version) => version,
-            None => {
-                read_answer(shard, &reply, |answer| match answer {
-                    Answer::Put(result) => Some(result),
-                    _ => None,
-                })?
-                .version
-            }
-        }
+        read_one(shard, &reply, ordinary_put, general_put)?
     } else if replies::read_put(&reply.bytes).is_some() {
         return Ok(reply.bytes);
     } else {
-        calls::read::<PutReply>(shard, &reply)?.version
+        calls::read_answer::<PutReply>(shard, &reply)?.version
     };
     Ok(replies::put(version))
 }
@@ -83,46 +77,41 @@ fn request_put(caller: Principal, message: &[u8]) -> Result<Request, Failure> {
     Ok(apply(shard, caller, put.operation, ActionRef::Put(PutRef { operation: None, ..put })))
 }
 
-/// Reads a record, and makes the reply.
-///
-/// # Errors
-///
-/// Why there is no answer.
-pub async fn get(caller: Principal) -> Result<Vec<u8>, Failure> {
+/// Reads a record, and replies.
+pub fn get(caller: Principal) {
     let message = ic_cdk::api::msg_arg_data();
-    let request = request_get(caller, &message, "get")?;
-    count(caller, 1, message.len())?;
+    let request = request_get(caller, &message, "get").and_then(|request| {
+        count(caller, 1, message.len())?;
+        Ok(request)
+    });
     drop(message);
-    let shard = request.shard;
-    let reply = calls::send(request, Deadline::of_message()).await?;
-    if replies::is_get(&reply.bytes) {
-        return Ok(reply.bytes);
+    match request {
+        Ok(request) => calls::read::update(request, caller, answer_get),
+        Err(failure) => ic_cdk::api::msg_reply(refuse_get(failure)),
     }
-    let record: Option<Record> = calls::read(shard, &reply)?;
-    Ok(codec::encode(&GetResult::Ok(record)))
 }
 
 /// Reads a record from one replica, and replies. It isn't counted: what a query counts is forgotten.
 pub fn get_query() {
     match request_get(ic_cdk::api::msg_caller(), &ic_cdk::api::msg_arg_data(), "get_query") {
-        Ok(request) => calls::query::forward(request.shard, request.method, &request.arguments, answer_get),
+        Ok(request) => calls::read::query(request, answer_get),
         Err(failure) => ic_cdk::api::msg_reply(refuse_get(failure)),
     }
 }
 
-fn answer_get(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Vec<u8> {
+fn answer_get(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Result<Vec<u8>, Vec<u8>> {
     let found = answer.and_then(|bytes| {
         if replies::is_get(&bytes) {
             return Ok(bytes);
         }
-        let record: Option<Record> = calls::read(shard, &Reply::of_query(bytes))?;
+        let record: Option<Record> = calls::read_answer(shard, &Reply::of_read(bytes))?;
         Ok(codec::encode(&GetResult::Ok(record)))
     });
-    found.unwrap_or_else(refuse_get)
+    found.map_err(refuse_get)
 }
 
 /// Writes why a get has no answer.
-pub fn refuse_get(failure: Failure) -> Vec<u8> {
+fn refuse_get(failure: Failure) -> Vec<u8> {
     write_plainly(&failure, |refusal| GetError::from_refusal(refusal.clone()).is_ok())
         .unwrap_or_else(|| codec::encode(&GetResult::Err(failure.into())))
 }
@@ -152,15 +141,11 @@ pub async fn delete(caller: Principal) -> Result<Vec<u8>, Failure> {
     let (shard, method) = (request.shard, request.method);
     let reply = calls::send(request, Deadline::of_message()).await?;
     let deleted = if method == APPLY {
-        let answer = |answer| match answer {
-            Answer::Delete(result) => Some(result),
-            _ => None,
-        };
-        read_answer(shard, &reply, answer)?.deleted
+        read_one(shard, &reply, ordinary_delete, general_delete)?
     } else if replies::read_delete(&reply.bytes).is_some() {
         return Ok(reply.bytes);
     } else {
-        calls::read::<DeleteReply>(shard, &reply)?.deleted
+        calls::read_answer::<DeleteReply>(shard, &reply)?.deleted
     };
     Ok(replies::delete(deleted))
 }
@@ -186,18 +171,57 @@ fn request_delete(caller: Principal, message: &[u8]) -> Result<Request, Failure>
     Ok(apply(shard, caller, delete.operation, action))
 }
 
-/// Reads the only answer to a batch of one item.
-fn read_answer<T>(
+/// Reads the only answer to a batch of one item: `ordinary` one of every day, `general` any.
+fn read_one<T>(
     shard: Principal,
     reply: &Reply,
-    of_kind: impl FnOnce(Answer) -> Option<Result<T, canopy_types::shard::ShardError>>,
+    ordinary: impl FnOnce(AnswerRef) -> Option<Result<T, Refusal>>,
+    general: impl FnOnce(Answer) -> Option<Result<T, ShardError>>,
 ) -> Result<T, Failure> {
-    let answers: Vec<Answer> = calls::read(shard, reply)?;
-    let result = <[Answer; 1]>::try_from(answers).ok().and_then(|[answer]| of_kind(answer));
+    let of_every_day = batch::read_answers(&reply.bytes, 1).and_then(|answers| ordinary(*answers.first()?));
+    if let Some(result) = of_every_day {
+        return reply.settle(result.map_err(Failure::from));
+    }
+    let answers: Vec<Answer> = calls::read_answer(shard, reply)?;
+    let result = <[Answer; 1]>::try_from(answers).ok().and_then(|[answer]| general(answer));
     reply.settle(match result {
         Some(result) => result.map_err(|error| from_shard(shard, error).into()),
         None => Err(something_else(shard)),
     })
+}
+
+/// Reads what became of a put, if that is of every day.
+pub fn ordinary_put(answer: AnswerRef) -> Option<Result<Version, Refusal>> {
+    match answer {
+        AnswerRef::Put(version) => Some(Ok(version)),
+        AnswerRef::PutRefused(found) => Some(Err(Refusal::PreconditionFailed { found })),
+        _ => None,
+    }
+}
+
+/// Reads what became of a put; `None` if that is the answer to something else.
+pub fn general_put(answer: Answer) -> Option<Result<Version, ShardError>> {
+    match answer {
+        Answer::Put(result) => Some(result.map(|reply| reply.version)),
+        _ => None,
+    }
+}
+
+/// Reads what became of a delete, if that is of every day: the version that it removed.
+pub fn ordinary_delete(answer: AnswerRef) -> Option<Result<Option<Version>, Refusal>> {
+    match answer {
+        AnswerRef::Deleted(deleted) => Some(Ok(deleted)),
+        AnswerRef::DeleteRefused(found) => Some(Err(Refusal::PreconditionFailed { found })),
+        _ => None,
+    }
+}
+
+/// Reads what became of a delete; `None` if that is the answer to something else.
+pub fn general_delete(answer: Answer) -> Option<Result<Option<Version>, ShardError>> {
+    match answer {
+        Answer::Delete(result) => Some(result.map(|reply| reply.deleted)),
+        _ => None,
+    }
 }
 
 /// Says that a shard's answer is no answer to what it was asked.

@@ -11,45 +11,45 @@ use canopy_types::wire::{pages, refusals};
 use canopy_types::{BusyReason, HashRange, KeyHash, Role, ScanArguments, ScanResult, codec};
 
 use crate::access::{authorise, authorise_key, count};
-use crate::calls::{self, Deadline, Effect, Request};
+use crate::calls::{self, Effect, Request};
 use crate::refusal::{Failure, range_moves};
 use crate::routing::not_ready;
 use crate::state;
 
-/// Answers a page, and makes the reply.
-///
-/// # Errors
-///
-/// Why not.
-pub async fn scan() -> Result<Vec<u8>, ScanError> {
+/// Answers a page to `caller`, and replies.
+pub fn scan(caller: Principal) {
     let message = ic_cdk::api::msg_arg_data();
-    let request = request_page(&message)?;
-    count(ic_cdk::api::msg_caller(), 1, message.len()).map_err(|refusal| self::refusal(refusal.into()))?;
-    let shard = request.shard;
-    let reply = calls::send(request, Deadline::of_message()).await.map_err(refusal)?;
-    read_page(shard, reply.bytes)
-}
-
-/// Answers a page from one replica, and replies. It isn't counted: what a query counts is forgotten.
-pub fn scan_query() {
-    match request_page(&ic_cdk::api::msg_arg_data()) {
-        Ok(request) => calls::query::forward(request.shard, request.method, &request.arguments, |shard, answer| {
-            answer.map_err(refusal).and_then(|bytes| read_page(shard, bytes)).unwrap_or_else(refuse)
-        }),
+    let request = request_page(caller, &message).and_then(|request| {
+        count(caller, 1, message.len()).map_err(|refusal| self::refusal(refusal.into()))?;
+        Ok(request)
+    });
+    match request {
+        Ok(request) => calls::read::update(request, caller, answer_page),
         Err(error) => ic_cdk::api::msg_reply(refuse(error)),
     }
 }
 
+/// Answers a page from one replica, and replies. It isn't counted: what a query counts is forgotten.
+pub fn scan_query() {
+    match request_page(ic_cdk::api::msg_caller(), &ic_cdk::api::msg_arg_data()) {
+        Ok(request) => calls::read::query(request, answer_page),
+        Err(error) => ic_cdk::api::msg_reply(refuse(error)),
+    }
+}
+
+fn answer_page(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Result<Vec<u8>, Vec<u8>> {
+    answer.map_err(refusal).and_then(|bytes| read_page(shard, bytes)).map_err(refuse)
+}
+
 /// Writes why a page was not answered.
-pub fn refuse(error: ScanError) -> Vec<u8> {
+fn refuse(error: ScanError) -> Vec<u8> {
     match error.parts() {
         Some((tag, fields)) => refusals::refuse(tag, &fields),
         None => codec::encode(&ScanResult::Err(error)),
     }
 }
 
-fn request_page(message: &[u8]) -> Result<Request, ScanError> {
-    let caller = ic_cdk::api::msg_caller();
+fn request_page(caller: Principal, message: &[u8]) -> Result<Request, ScanError> {
     let reach = authorise(Role::Reader, caller).map_err(|refusal| self::refusal(refusal.into()))?;
     let ScanArguments { cursor, records_max, bytes_max, include_value, range, prefix } =
         codec::decode(message).map_err(|malformed| ScanError::MalformedArguments { reason: malformed.reason })?;

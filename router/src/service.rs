@@ -28,13 +28,13 @@ mod tests;
 canopy_types::endpoints! {
     init(InitArguments);
     raw_async_update "canister_update put" put(PutArguments) -> PutResult;
-    raw_async_update "canister_update get" get(GetArguments) -> GetResult;
+    raw_update "canister_update get" get(GetArguments) -> GetResult;
     raw_composite_query "canister_composite_query get_query" get_query(GetArguments) -> GetResult;
     raw_async_update "canister_update delete" delete(DeleteArguments) -> DeleteResult;
     raw_async_update "canister_update put_many" put_many(PutManyArguments) -> PutManyResult;
     raw_async_update "canister_update get_many" get_many(GetManyArguments) -> GetManyResult;
     raw_async_update "canister_update delete_many" delete_many(DeleteManyArguments) -> DeleteManyResult;
-    raw_async_update "canister_update scan" scan(ScanArguments) -> ScanResult;
+    raw_update "canister_update scan" scan(ScanArguments) -> ScanResult;
     raw_composite_query "canister_composite_query scan_query" scan_query(ScanArguments) -> ScanResult;
     query "canister_query routing_table" routing_table() -> RoutingTableResult;
     query "canister_query status" status() -> StatusResult;
@@ -105,12 +105,9 @@ pub async fn put() {
 }
 
 /// Reads the newest record.
-pub async fn get() {
+pub fn get() {
     runner::rearm();
-    let caller = ic_cdk::api::msg_caller();
-    let found = operations::get(caller).await;
-    count_reply(caller, &found);
-    ic_cdk::api::msg_reply(found.unwrap_or_else(operations::refuse_get));
+    operations::get(ic_cdk::api::msg_caller());
 }
 
 /// Reads a record from one replica.
@@ -160,12 +157,9 @@ fn answer_batch<E: CandidType + Plain>(caller: Principal, done: Result<Vec<u8>, 
 }
 
 /// Answers a page of all records.
-pub async fn scan() {
+pub fn scan() {
     runner::rearm();
-    let caller = ic_cdk::api::msg_caller();
-    let page = scan::scan().await;
-    count_reply(caller, &page);
-    ic_cdk::api::msg_reply(page.unwrap_or_else(scan::refuse));
+    scan::scan(ic_cdk::api::msg_caller());
 }
 
 /// Answers a page of all records from one replica.

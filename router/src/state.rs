@@ -77,7 +77,7 @@ pub struct State {
     pub wake_at: Option<u64>,
     /// Number of the journal's call that is open.
     pub open_step: Option<u64>,
-    /// Open calls of operations, by shard; never holds a zero.
+    /// Open calls of operations, by shard. A shard without one stays, because the next call comes soon.
     open_calls: BTreeMap<Principal, u32>,
     /// Batches of gets whose answers are waited for.
     open_read_batches: u32,
@@ -114,11 +114,11 @@ pub struct OpenCall {
 /// The number of open calls, when it has reached `open_max`.
 pub fn open_call(shard: Principal, open_max: u32) -> Result<OpenCall, u32> {
     with(|state| {
-        let open = state.open_calls.get(&shard).copied().unwrap_or(0);
-        if open >= open_max {
-            return Err(open);
+        let open = state.open_calls.entry(shard).or_default();
+        if *open >= open_max {
+            return Err(*open);
         }
-        state.open_calls.insert(shard, open + 1);
+        *open += 1;
         Ok(OpenCall { shard })
     })
 }
@@ -126,11 +126,8 @@ pub fn open_call(shard: Principal, open_max: u32) -> Result<OpenCall, u32> {
 impl Drop for OpenCall {
     fn drop(&mut self) {
         with(|state| {
-            let open = state.open_calls.get(&self.shard).copied().unwrap_or(0);
-            if open > 1 {
-                state.open_calls.insert(self.shard, open - 1);
-            } else {
-                state.open_calls.remove(&self.shard);
+            if let Some(open) = state.open_calls.get_mut(&self.shard) {
+                *open = open.saturating_sub(1);
             }
         });
     }

@@ -276,16 +276,20 @@ pub const ALL: &[Planted] = &[
         edits: &[
             Edit {
                 file: "router/src/operations.rs",
-                find: "    let shard = request.shard;
-    let reply = calls::send(request, Deadline::of_message()).await?;
-    if replies::is_get(&reply.bytes) {",
-                replace: "    let (shard, arguments) = (request.shard, request.arguments.clone());
-    if let Some(hit) = CACHE.with_borrow(|cache| cache.get(&arguments).cloned()) {
-        return Ok(hit);
+                find: "        Ok(request) => calls::read::update(request, caller, answer_get),",
+                replace: "        Ok(request) => match CACHE.with_borrow(|cache| cache.get(&request.arguments).cloned()) {
+            Some(hit) => ic_cdk::api::msg_reply(hit),
+            None => calls::read::update(request, caller, answer_get),
+        },",
+            },
+            Edit {
+                file: "router/src/calls/read.rs",
+                find: "    if let (Some(update), Ok(bytes)) = (&read.update, &answer) {",
+                replace: "    if let (\"get\", Ok(bytes)) = (read.request.method, &answer) {
+        let arguments = read.request.arguments.clone();
+        crate::operations::CACHE.with_borrow_mut(|cache| cache.insert(arguments, bytes.clone()));
     }
-    let reply = calls::send(request, Deadline::of_message()).await?;
-    if replies::is_get(&reply.bytes) {
-        CACHE.with_borrow_mut(|cache| cache.insert(arguments, reply.bytes.clone()));",
+    if let (Some(update), Ok(bytes)) = (&read.update, &answer) {",
             },
             Edit {
                 file: "router/src/operations.rs",
@@ -304,7 +308,7 @@ pub const ALL: &[Planted] = &[
                 find: "pub const APPLY: &str = \"apply\";",
                 replace: "pub const APPLY: &str = \"apply\";
 thread_local! {
-    static CACHE: std::cell::RefCell<std::collections::BTreeMap<Vec<u8>, Vec<u8>>> = const {
+    pub static CACHE: std::cell::RefCell<std::collections::BTreeMap<Vec<u8>, Vec<u8>>> = const {
         std::cell::RefCell::new(std::collections::BTreeMap::new())
     };
 }",
@@ -498,8 +502,8 @@ thread_local! {
         checker: Checker::Recovery,
         edits: &[Edit {
             file: "router/src/state.rs",
-            find: "state.open_calls.insert(self.shard, open - 1);",
-            replace: "state.open_calls.insert(self.shard, open - u32::from(open != 8));",
+            find: "*open = open.saturating_sub(1);",
+            replace: "*open = open.saturating_sub(u32::from(*open != 8));",
         }],
     },
 ];

@@ -64,7 +64,7 @@ fn answers_of<'p, T>(
         let read = |answer| Some(reply.settle(ordinary(answer)?.map_err(Failure::from)));
         return complete(answers.into_iter().map(read).collect());
     }
-    let answers: Vec<Answer> = calls::read(shard, reply)?;
+    let answers: Vec<Answer> = calls::read_answer(shard, reply)?;
     let read = |answer| Some(reply.settle(general(answer)?.map_err(|error| from_shard(shard, error).into())));
     complete(answers.into_iter().map(read).collect())
 }

@@ -135,11 +135,11 @@ pub fn end_record(reply: &mut Vec<u8>, head: &RecordHead) {
 
 /// Tells whether a reply is one that the functions above write for a get.
 pub fn is_get(reply: &[u8]) -> bool {
-    if let Some(rest) = NOTHING.strip(reply) {
-        return rest.is_empty();
-    }
     let found = RECORD.iter().enumerate().find_map(|(fields, prefix)| prefix.strip(reply).map(|rest| (fields, rest)));
-    found.is_some_and(|(fields, rest)| read_record(fields, rest).is_some())
+    match found {
+        Some((fields, rest)) => read_record(fields, rest).is_some(),
+        None => NOTHING.strip(reply).is_some_and(<[u8]>::is_empty),
+    }
 }
 
 fn read_record(fields: usize, rest: &[u8]) -> Option<()> {

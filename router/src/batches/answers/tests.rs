@@ -7,7 +7,7 @@ use canopy_types::{GetError, GetManyResult, PutError, PutManyResult, PutReply, R
 const SHARDS: [Principal; 2] = [Principal::from_slice(&[1; 29]), Principal::from_slice(&[2; 29])];
 
 fn part(shard: usize, places: &[u32], reply: Result<Vec<u8>, Failure>) -> Part {
-    Part { shard: SHARDS[shard], places: places.to_vec(), reply: reply.map(Reply::of_query) }
+    Part { shard: SHARDS[shard], places: places.to_vec(), reply: reply.map(Reply::of_read) }
 }
 
 fn lost(reason: &str) -> Failure {

@@ -180,17 +180,6 @@ impl ReplyWriter {
     }
 }
 
-/// Reads the reply to a batch of one put that is done; `None` for everything else.
-pub fn read_one_put(reply: &[u8]) -> Option<Version> {
-    let mut reader = Reader::new(PUTS_DONE.strip(reply)?);
-    if reader.length()? != 1 || reader.take(2)? != [0, 0] {
-        return None;
-    }
-    let version = reader.nat64()?;
-    reader.end()?;
-    Some(Version(version))
-}
-
 /// What became of one item, in the reply that tells it: done, or refused for a reason of every day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerRef<'a> {
