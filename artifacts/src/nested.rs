@@ -15,6 +15,9 @@ const KEPT: [&str; 5] = ["CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO
 
 /// Builds `package` and gives its module.
 ///
+/// Its library is made a `cdylib` alone, whatever its manifest says: for a crate that is a library for Rust, too, cargo
+/// leaves out link-time optimisation, and without it the store takes up to a sixth more instructions.
+///
 /// Builds with the same `flags` (separated by the character 0x1f) in the same folder share what they compiled.
 ///
 /// # Panics
@@ -36,7 +39,8 @@ pub fn build(
     }
     command
         .current_dir(root)
-        .args(["build", "--locked", "--quiet", "--profile", "canister", "--target", TARGET, "--package", package])
+        .args(["rustc", "--lib", "--crate-type", "cdylib", "--locked", "--quiet", "--profile", "canister"])
+        .args(["--target", TARGET, "--package", package])
         .arg("--target-dir")
         .arg(target_directory)
         .env("CARGO_ENCODED_RUSTFLAGS", flags)

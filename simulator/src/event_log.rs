@@ -34,6 +34,8 @@ pub struct Event {
     pub argument_hash: u64,
     pub answer_hash: u64,
     pub instructions: u64,
+    /// Pages of heap and stable memory that were changed, and stayed so.
+    pub pages_dirtied: u64,
     pub balance: u128,
     /// Of heap, globals and stable memory after the message; 0 where no code is involved.
     pub state_hash: u64,
@@ -44,6 +46,7 @@ pub struct Event {
 pub struct Counters {
     pub messages: u64,
     pub instructions: u64,
+    pub pages_dirtied: u64,
     /// Balance at the last event.
     pub balance: u128,
 }
@@ -81,6 +84,7 @@ impl EventLog {
         let counters = self.counters.entry(event.canister).or_default();
         counters.messages += 1;
         counters.instructions += event.instructions;
+        counters.pages_dirtied += event.pages_dirtied;
         counters.balance = event.balance;
         if self.recent.len() == EVENTS_KEPT_MAX {
             self.recent.pop_front();

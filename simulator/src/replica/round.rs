@@ -115,6 +115,7 @@ impl SubnetState {
                             Err(error) => short_hash(error.message.as_bytes()),
                         },
                         instructions,
+                        pages_dirtied: 0,
                         balance: 0,
                         state_hash: 0,
                     });

@@ -167,6 +167,7 @@ pub fn run(
             (None, None) => 0,
         },
         instructions,
+        pages_dirtied: heap_delta_pages,
         balance: canister.account.balance,
         state_hash: canister.code.as_mut().map_or(0, |code| code.runtime.state_hash()),
     });
