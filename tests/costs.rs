@@ -1,4 +1,4 @@
-//! What messages cost, exactly: instructions of one message as the platform charges them, and cycles end to end.
+//! What messages of a shard cost, exactly: instructions as the platform charges them, and dirty pages of the heap.
 //!
 //! On the embedded simulator only, whose metering follows the platform's. Budgets are bounds; what is measured is printed
 //! with `--nocapture`.
@@ -7,26 +7,18 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use candid::{Nat, Principal};
-use canopy_artifacts::{ROUTER_WASM, SHARD_WASM};
-use canopy_simulator::chance::Schedule;
+use candid::Principal;
+use canopy_artifacts::SHARD_WASM;
 use canopy_simulator::cycles::{Fees, IdleBurn, SubnetMemory};
-use canopy_simulator::instance::{
-    CanisterCall, CostSchedule, EffectivePrincipal, Instance, InstructionProfile, NetworkConfig, SubnetKind, SubnetSpec,
-};
 use canopy_simulator::limits::{BENCHMARKING_INSTRUCTIONS_MAX, GIB, REPLY_BYTES_MAX};
 use canopy_simulator::wasm::system::{Account, Answer, Context, Entry, ExecutionFaults, Identity, MemoryRules, System};
 use canopy_simulator::wasm::{Engine, Runtime, StableMemory};
 use canopy_types::codec::{decode, encode};
 use canopy_types::limits::{SECRET_BYTES, TAG_SEED_BYTES};
 use canopy_types::shard::{self, ShardApplyResult, ShardGetResult, ShardInitArguments, ShardPutResult};
-use canopy_types::status::StatusResult;
-use canopy_types::wire::{ActionRef, ApplyRef, GetRef, ItemRef, OperationRef, PutManyRef, PutRef};
-use canopy_types::{Epoch, GetResult, HashRange, InitArguments, PutManyResult, PutResult, ShardIndex};
+use canopy_types::wire::{ActionRef, ApplyRef, GetRef, ItemRef, OperationRef, PutRef};
+use canopy_types::{Epoch, HashRange, ShardIndex};
 use flate2::read::GzDecoder;
-use ic_management_canister_types::{
-    CanisterIdRecord, CanisterInstallMode, InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs,
-};
 use serde_bytes::ByteBuf;
 
 use crate::cluster::T;
@@ -54,88 +46,6 @@ const SINGLE_GET: [u64; 2] = [15_000, 16_000];
 /// Dirty pages of the heap.
 const PUT_PAGES: u64 = 12;
 const GET_PAGES: u64 = 8;
-
-/// Budgets in cycles of both canisters together, for values of 1 KiB.
-const PUT_DIRECT_CYCLES: u128 = 8_700_000;
-/// An operation is 46 bytes, at 2,000 cycles each from outside.
-const PUT_DIRECT_WITH_OPERATION_CYCLES: u128 = 8_740_000;
-const PUT_ROUTED_CYCLES: u128 = 20_300_000;
-/// An operation is 46 bytes from outside, and the router hands it on in a batch, with its caller: 146 bytes more.
-const PUT_ROUTED_WITH_OPERATION_CYCLES: u128 = 20_400_000;
-const GET_ROUTED_CYCLES: u128 = 18_100_000;
-/// Per record of a batch of 1,000.
-const PUT_MANY_CYCLES: u128 = 3_360_000;
-const MANY: u32 = 1_000;
-
-/// A network with one subnet.
-struct World {
-    instance: Instance,
-    owner: Principal,
-}
-
-impl World {
-    fn new() -> Self {
-        let subnet = SubnetSpec {
-            kind: SubnetKind::Application,
-            instructions: InstructionProfile::Production,
-            cost_schedule: CostSchedule::Normal,
-            admins: vec![],
-        };
-        let config =
-            NetworkConfig { subnets: vec![subnet], initial_time_nanos: None, seed: 1, schedule: Schedule::Plain };
-        let instance = Instance::new(config).expect("one subnet makes a network");
-        Self { instance, owner: Principal::self_authenticating(b"owner") }
-    }
-
-    fn submit(
-        &mut self,
-        canister_id: Principal,
-        effective: EffectivePrincipal,
-        method: &str,
-        payload: Vec<u8>,
-    ) -> Vec<u8> {
-        let call = CanisterCall { sender: self.owner, canister_id, effective, method: method.to_string(), payload };
-        let accepted = self.instance.submit_ingress(call).expect("the call makes sense");
-        let message = accepted.unwrap_or_else(|error| panic!("{method}: {}", error.message));
-        let answer = self.instance.await_ingress(&message).expect("the message is known");
-        answer.unwrap_or_else(|error| panic!("{method}: {}", error.message))
-    }
-
-    fn update(&mut self, canister: Principal, method: &str, payload: Vec<u8>) -> Vec<u8> {
-        self.submit(canister, EffectivePrincipal::None, method, payload)
-    }
-
-    fn install(&mut self, wasm: &[u8], argument: Vec<u8>) -> Principal {
-        let management = Principal::management_canister();
-        let arguments = ProvisionalCreateCanisterWithCyclesArgs {
-            amount: Some(Nat::from(100 * T)),
-            settings: None,
-            specified_id: None,
-            sender_canister_version: None,
-        };
-        let method = "provisional_create_canister_with_cycles";
-        let created = self.submit(management, EffectivePrincipal::None, method, encode(&arguments));
-        let canister_id = decode::<CanisterIdRecord>(&created).expect("a canister was created").canister_id;
-        let arguments = InstallCodeArgs {
-            mode: CanisterInstallMode::Install,
-            canister_id,
-            wasm_module: wasm.to_vec(),
-            arg: argument,
-            sender_canister_version: None,
-        };
-        self.submit(management, EffectivePrincipal::CanisterId(canister_id), "install_code", encode(&arguments));
-        canister_id
-    }
-
-    /// Lets timers run.
-    fn settle(&mut self) {
-        for _ in 0..5 {
-            let time = self.instance.time_nanos() + 1_000_000_000;
-            self.instance.set_time(time).expect("time goes forward");
-            self.instance.tick();
-        }
-    }
-}
 
 fn key(number: u32) -> Vec<u8> {
     let mut key = vec![b'k'; KEY_BYTES];
@@ -332,86 +242,5 @@ fn messages_of_a_shard_cost_no_more_instructions_than_budgeted() {
             over.push(format!("put in a batch, {size} B: {per_item} of {}", PUT_IN_BATCH[at]));
         }
     }
-    assert_eq!(over, Vec::<String>::new());
-}
-
-#[test]
-fn operations_cost_no_more_cycles_than_budgeted() {
-    const SIZE: usize = 1_024;
-    let world = &mut World::new();
-    let arguments =
-        InitArguments { initial_shards: Some(1), writers: Some(vec![world.owner]), ..InitArguments::default() };
-    let router = world.install(ROUTER_WASM, encode(&arguments));
-    let mut status = None;
-    for _ in 0..100 {
-        world.settle();
-        let call = CanisterCall {
-            sender: world.owner,
-            canister_id: router,
-            effective: EffectivePrincipal::None,
-            method: "status".to_string(),
-            payload: candid::encode_args(()).unwrap(),
-        };
-        let reply = world.instance.query(call).unwrap().unwrap_or_else(|error| panic!("{}", error.message));
-        let answered = decode::<StatusResult>(&reply).unwrap().expect("the owner may read the status");
-        if answered.ready {
-            status = Some(answered);
-            break;
-        }
-    }
-    let shard_id = status.expect("the router gets ready").shards[0].canister.expect("the shard is open");
-    let mut over = vec![];
-    let mut measure = |world: &mut World, name: &str, budget: u128, run: &mut dyn FnMut(&mut World, u32)| {
-        let spent = |world: &World| {
-            world.instance.cycles(&router).expect("it exists") + world.instance.cycles(&shard_id).expect("it exists")
-        };
-        run(world, 0);
-        // What the first one set off is done before the others are measured.
-        world.settle();
-        let mut total = 0;
-        for number in 1..=SAMPLES {
-            let before = spent(world);
-            run(world, number);
-            total += before - spent(world);
-        }
-        let mean = total / u128::from(SAMPLES);
-        println!("{name}, {SIZE} B: {mean} of {budget} cycles");
-        if mean > budget {
-            over.push(format!("{name}: {mean} of {budget}"));
-        }
-    };
-    let put = |operation: bool, canister: Principal| {
-        move |world: &mut World, number: u32| {
-            let (key, value, id) = (key(number), vec![5; SIZE], id(number));
-            let issued_at_nanoseconds = world.instance.time_nanos();
-            let operation = operation.then_some(OperationRef { id: &id, issued_at_nanoseconds });
-            let put =
-                PutRef { key: &key, value: &value, precondition: None, time_to_live_milliseconds: None, operation };
-            let reply = world.update(canister, "put", put.write());
-            decode::<PutResult>(&reply).unwrap().expect("the put is done");
-        }
-    };
-    let mut get = |world: &mut World, number: u32| {
-        let reply = world.update(router, "get", GetRef { key: &key(number), include_value: None }.write());
-        decode::<GetResult>(&reply).unwrap().unwrap().expect("the record was put");
-    };
-    measure(world, "put, routed", PUT_ROUTED_CYCLES, &mut put(false, router));
-    measure(world, "put with operation, routed", PUT_ROUTED_WITH_OPERATION_CYCLES, &mut put(true, router));
-    measure(world, "get, routed", GET_ROUTED_CYCLES, &mut get);
-    let mut put_many = |world: &mut World, number: u32| {
-        let keys: Vec<Vec<u8>> = (0..MANY).map(|at| key(1_000_000 + number * MANY + at)).collect();
-        let value = vec![5; SIZE];
-        let id = id(number);
-        let operation = Some(OperationRef { id: &id, issued_at_nanoseconds: world.instance.time_nanos() });
-        let batch = PutManyRef { items: keys.iter().map(|key| put_of(key, &value, None)).collect(), operation };
-        let reply = world.update(router, "put_many", batch.write());
-        let answers = decode::<PutManyResult>(&reply).unwrap().expect("the batch is admitted");
-        assert!(answers.len() == MANY as usize && answers.iter().all(Result::is_ok), "{:?}", answers[0]);
-        // The shard grows ahead of the next batch.
-        world.settle();
-    };
-    measure(world, "put_many of 1,000, routed", PUT_MANY_CYCLES * u128::from(MANY), &mut put_many);
-    measure(world, "put, direct", PUT_DIRECT_CYCLES, &mut put(false, shard_id));
-    measure(world, "put with operation, direct", PUT_DIRECT_WITH_OPERATION_CYCLES, &mut put(true, shard_id));
     assert_eq!(over, Vec::<String>::new());
 }

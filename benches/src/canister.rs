@@ -1,7 +1,5 @@
 //! The benchmark canister: built like the real ones, and driven message by message.
 
-use std::path::{Path, PathBuf};
-use std::process::Command as Process;
 use std::sync::OnceLock;
 
 use candid::Principal;
@@ -10,49 +8,17 @@ use pocket_ic::PocketIc;
 
 use crate::network;
 
-const TARGET: &str = "wasm32-unknown-unknown";
-
-/// Variables of the surrounding build that change what the compiler does.
-const LEAKING_PREFIXES: [&str; 4] = ["CARGO", "RUST", "CANOPY_", "CLIPPY_"];
-
-/// Variables of these names that the nested build needs, because they say where the toolchain is.
-const KEPT: [&str; 5] = ["CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_NET_OFFLINE", "CARGO_HTTP_CAINFO"];
-
 /// Messages that are under way at the same time.
 const MESSAGES_AT_ONCE: usize = 100;
 
-/// The module, built once per process; or the one that `CANOPY_BENCH_WASM` names, to compare two versions.
+/// The module, built once per process as router and shard are built; or the one that `CANOPY_BENCH_WASM` names, to
+/// compare two versions.
 pub fn wasm() -> &'static [u8] {
     static WASM: OnceLock<Vec<u8>> = OnceLock::new();
-    WASM.get_or_init(|| {
-        let path = std::env::var_os("CANOPY_BENCH_WASM").map_or_else(build, PathBuf::from);
-        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    WASM.get_or_init(|| match std::env::var_os("CANOPY_BENCH_WASM") {
+        Some(path) => std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+        None => canopy_artifacts::build("canopy-bench-canister"),
     })
-}
-
-/// Builds the canister with the profile of the real ones, but as a `cdylib` alone, so that link-time optimisation takes
-/// place, which cargo leaves out for crates that are libraries for Rust, too. The same sources give the same code wherever
-/// they lie.
-fn build() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace");
-    let target = root.join("target").join("bench-canister");
-    let mut command = Process::new("cargo");
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if LEAKING_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) && !KEPT.contains(&text.as_ref()) {
-            command.env_remove(&name);
-        }
-    }
-    let status = command
-        .current_dir(root)
-        .args(["rustc", "--lib", "--crate-type", "cdylib", "--locked", "--quiet", "--profile", "canister"])
-        .args(["--target", TARGET, "--package", "canopy-bench-canister", "--target-dir"])
-        .arg(&target)
-        .env("CARGO_ENCODED_RUSTFLAGS", format!("--remap-path-prefix={}=/canopy", root.display()))
-        .status()
-        .unwrap_or_else(|error| panic!("cargo can't be started: {error}"));
-    assert!(status.success(), "the benchmark canister can't be built");
-    target.join(TARGET).join("canister").join("canopy_bench_canister.wasm")
 }
 
 /// Where commands are run.

@@ -1,10 +1,11 @@
-//! Benchmarks: what the store of a shard costs, in exact instructions.
+//! Benchmarks: what the store of a shard costs, and what operations cost from end to end, in exact figures.
 //!
-//! `cargo run --release -p canopy-benches -- store --help` tells how to run, compare and update. [`store`] says what is
-//! measured, [`network`] where (the embedded simulator, or a PocketIC server that the environment names), [`canister`]
+//! `cargo run --release -p canopy-benches -- store --help` tells how to run, compare and update. [`store`] and [`costs`]
+//! say what is measured, [`network`] where (the embedded simulator, or a PocketIC server that the environment names), [`canister`]
 //! builds and drives the canister that measures itself, [`results`] keeps figures, compares them, and writes the report.
 
 mod canister;
+mod costs;
 mod network;
 mod results;
 mod store;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(about = "Benchmarks of Canopy, in exact instructions")]
+#[command(about = "Benchmarks of Canopy, in exact figures")]
 struct Arguments {
     #[command(subcommand)]
     benchmark: Benchmark,
@@ -24,6 +25,8 @@ struct Arguments {
 enum Benchmark {
     /// The store of a shard, StableBTreeMap beside it, and whole messages of a shard.
     Store(StoreArguments),
+    /// Operations from end to end: instructions, cycles, messages, rounds; single, in batches, routed, direct.
+    Costs(CostsArguments),
 }
 
 #[derive(Args)]
@@ -42,11 +45,27 @@ struct StoreArguments {
     only: Option<String>,
 }
 
+#[derive(Args)]
+struct CostsArguments {
+    /// Fail if a figure is more than 2 % above the committed one.
+    #[arg(long, conflicts_with = "update")]
+    compare: bool,
+    /// Write the figures and the report to benches/results.
+    #[arg(long)]
+    update: bool,
+}
+
 fn main() -> ExitCode {
-    let Arguments { benchmark: Benchmark::Store(arguments) } = Arguments::parse();
-    match run_store(&arguments) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+    let result = match Arguments::parse().benchmark {
+        Benchmark::Store(arguments) => run_store(&arguments),
+        Benchmark::Costs(arguments) => run_costs(&arguments),
+    };
+    match result {
+        Ok(faults) if faults.is_empty() => ExitCode::SUCCESS,
+        Ok(faults) => {
+            faults.iter().for_each(|fault| eprintln!("{fault}"));
+            ExitCode::FAILURE
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -54,25 +73,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Answers whether every budget holds and nothing got dearer.
-fn run_store(arguments: &StoreArguments) -> anyhow::Result<bool> {
+/// Answers which budgets don't hold, and what got dearer.
+fn run_store(arguments: &StoreArguments) -> anyhow::Result<Vec<String>> {
     let plan = if arguments.full { store::Plan::full() } else { store::Plan::small() };
     let measured = store::run(&plan, arguments.only.as_deref());
-    print!("{measured}");
-    let mut faults: Vec<String> =
-        measured.over_budget().iter().map(|figure| format!("over budget: {figure}")).collect();
-    let checks = results::checks::all(&measured);
-    for check in &checks {
+    let mut faults = judge(&measured, arguments.compare.then_some(plan.name))?;
+    for check in results::checks::all(&measured) {
         println!("{check}");
         if !check.holds() {
             faults.push(format!("doesn't hold: {check}"));
         }
-    }
-    if arguments.compare {
-        let committed = results::Figures::load(plan.name)?;
-        let comparison = results::compare(&committed, &measured);
-        println!("{comparison}");
-        faults.extend(comparison.faults());
     }
     if arguments.update {
         measured.save(plan.name)?;
@@ -80,8 +90,29 @@ fn run_store(arguments: &StoreArguments) -> anyhow::Result<bool> {
             results::report::write(&measured)?;
         }
     }
-    for fault in &faults {
-        eprintln!("{fault}");
+    Ok(faults)
+}
+
+/// Answers which budgets don't hold, and what got dearer.
+fn run_costs(arguments: &CostsArguments) -> anyhow::Result<Vec<String>> {
+    let measured = costs::run();
+    let faults = judge(&measured, arguments.compare.then_some(costs::NAME))?;
+    if arguments.update {
+        measured.save(costs::NAME)?;
+        costs::write_report(&measured)?;
     }
-    Ok(faults.is_empty())
+    Ok(faults)
+}
+
+/// Prints figures, and tells what is over budget or, if a name of committed figures is given, dearer than those.
+fn judge(measured: &results::Figures, committed: Option<&str>) -> anyhow::Result<Vec<String>> {
+    print!("{measured}");
+    let mut faults: Vec<String> =
+        measured.over_budget().iter().map(|figure| format!("over budget: {figure}")).collect();
+    if let Some(name) = committed {
+        let comparison = results::compare(&results::Figures::load(name)?, measured);
+        println!("{comparison}");
+        faults.extend(comparison.faults());
+    }
+    Ok(faults)
 }

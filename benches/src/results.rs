@@ -25,6 +25,10 @@ pub enum Structure {
     StableBTreeMap,
     /// Whole messages of a shard.
     Shard,
+    /// Operations by way of the router.
+    Routed,
+    /// Operations at a shard.
+    Direct,
 }
 
 /// In what a figure is told.
@@ -45,6 +49,19 @@ pub enum Measure {
     PagesMost,
     /// Bytes of stable memory per byte of keys and values, in thousandths.
     BytesPerByte,
+    /// Instructions of the router, per record.
+    RouterInstructions,
+    /// Instructions of all shards, per record.
+    ShardInstructions,
+    /// Pages that a message dirties in the router, and in all shards: mean.
+    RouterPages,
+    ShardPages,
+    /// Cycles of router and shards together, per record.
+    Cycles,
+    /// Executions in router and shards, of all records of a message together.
+    Messages,
+    /// Rounds from sending a message to its answer: mean, in thousandths.
+    Rounds,
 }
 
 impl Measure {
@@ -57,6 +74,13 @@ impl Measure {
             Measure::PagesMedian => "pages, median",
             Measure::PagesMost => "pages, most",
             Measure::BytesPerByte => "thousandths of a byte per byte",
+            Measure::RouterInstructions => "instructions of the router per record",
+            Measure::ShardInstructions => "instructions of the shards per record",
+            Measure::RouterPages => "dirty pages of the router",
+            Measure::ShardPages => "dirty pages of the shards",
+            Measure::Cycles => "cycles per record",
+            Measure::Messages => "executions",
+            Measure::Rounds => "thousandths of a round",
         }
     }
 }
@@ -66,6 +90,7 @@ impl Measure {
 pub struct Key {
     pub structure: Structure,
     pub value_bytes: u64,
+    /// Records that there are; of a whole operation, those that one message is about.
     pub records: u64,
     pub operation: String,
     pub measure: Measure,
@@ -94,6 +119,8 @@ impl fmt::Display for Key {
             Structure::Store => "store",
             Structure::StableBTreeMap => "StableBTreeMap",
             Structure::Shard => "shard",
+            Structure::Routed => "routed",
+            Structure::Direct => "direct",
         };
         let (value, records) = (size(self.value_bytes), count(self.records));
         write!(f, "{structure}, {records} x {value}: {}, {}", self.operation, self.measure.words())
@@ -183,13 +210,13 @@ impl Figures {
         self.all().filter(|figure| !figure.holds()).collect()
     }
 
-    /// Reads the committed figures of a plan.
+    /// Reads the committed figures of this name.
     ///
     /// # Errors
     ///
     /// When there are none, or the file is damaged.
-    pub fn load(plan: &str) -> anyhow::Result<Self> {
-        let path = path(&format!("store-{plan}.json"));
+    pub fn load(name: &str) -> anyhow::Result<Self> {
+        let path = path(&format!("{name}.json"));
         let text = std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
         let file: File = serde_json::from_str(&text).with_context(|| format!("{}", path.display()))?;
         let mut figures = Figures::default();
@@ -197,15 +224,15 @@ impl Figures {
         Ok(figures)
     }
 
-    /// Writes the figures of a plan, to be committed: one on each line, so that changes can be read.
+    /// Writes the figures under a name, to be committed: one on each line, so that changes can be read.
     ///
     /// # Errors
     ///
     /// When the file can't be written.
-    pub fn save(&self, plan: &str) -> anyhow::Result<()> {
+    pub fn save(&self, name: &str) -> anyhow::Result<()> {
         let lines: Result<Vec<String>, _> = self.all().map(serde_json::to_string).collect();
         let text = format!("{{\"figures\": [\n{}\n]}}\n", lines?.join(",\n"));
-        save_text(&format!("store-{plan}.json"), &text)
+        save_text(&format!("{name}.json"), &text)
     }
 }
 

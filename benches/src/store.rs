@@ -80,7 +80,7 @@ impl Plan {
     /// For the report.
     pub fn full() -> Self {
         Self {
-            name: "full",
+            name: "store-full",
             stores: vec![
                 (100, vec![100_000, 400_000, 1_000_000, 5_000_000]),
                 (1 << 10, vec![100_000, 200_000, 1_000_000, 5_000_000]),
@@ -100,7 +100,7 @@ impl Plan {
     /// For CI: seconds.
     pub fn small() -> Self {
         Self {
-            name: "small",
+            name: "store-small",
             stores: vec![
                 (100, vec![10_000, 50_000]),
                 (1 << 10, vec![20_000]),

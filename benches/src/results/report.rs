@@ -8,7 +8,7 @@ use crate::store::names;
 const INTRODUCTION: &str = "\
 # What the store costs
 
-Instructions of one operation, exact, by `performance_counter` in a canister that holds the store alone; 32-byte keys. Written by `cargo run --release -p canopy-benches -- store --full --update`, from `store-full.json`. The same benchmark runs on a PocketIC server that `POCKET_IC_BIN` or `CANOPY_POCKET_IC_URL` names. Every put and delete carries an operation, whose receipt is kept, and overwrites displace a receipt that is alive. *Batch*: 2,000 operations in a message (large values: 16 MiB), which share dirty pages. *Alone*: each in a message of its own; what the message costs beside is under *Whole messages*. The canister that is measured is built with link-time optimisation, which router and shard are not: there the same operations take 5 to 15 % more (opening 85 %), at 5 million records more than some budgets allow. *Whole messages* are those of the real shard.
+Instructions of one operation, exact, by `performance_counter` in a canister that holds the store alone; 32-byte keys. Written by `cargo run --release -p canopy-benches -- store --full --update`, from `store-full.json`. The same benchmark runs on a PocketIC server that `POCKET_IC_BIN` or `CANOPY_POCKET_IC_URL` names. Every put and delete carries an operation, whose receipt is kept, and overwrites displace a receipt that is alive. *Batch*: 2,000 operations in a message (large values: 16 MiB), which share dirty pages. *Alone*: each in a message of its own; what the message costs beside is under *Whole messages*. The canister that is measured is built as router and shard are. *Whole messages* are those of the real shard.
 
 ![Instructions by number of records](store.svg)
 ";
@@ -58,7 +58,7 @@ pub fn write(figures: &Figures) -> anyhow::Result<()> {
 }
 
 /// Writes a number with its thousands apart.
-fn spaced(number: u64) -> String {
+pub fn spaced(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -71,7 +71,7 @@ fn spaced(number: u64) -> String {
 }
 
 /// Writes thousandths as a decimal fraction.
-fn decimal(thousandths: u64) -> String {
+pub fn decimal(thousandths: u64) -> String {
     format!("{}.{:02}", thousandths / 1_000, thousandths % 1_000 / 10)
 }
 
@@ -207,7 +207,7 @@ impl Report<'_> {
             let name = format!("{}, {} x {}", key.operation, count(key.records), size(key.value_bytes));
             self.row(&name, &[figure.budget.map_or(String::new(), spaced), spaced(figure.measured)]);
         }
-        self.line("\nWhat the shard's balance pays beyond the base fee, dirty pages of its heap included (1,000 each); budgets are those of the instructions alone and 1,000 for each page allowed: 12 of a single write, 8 of a get, one per item of a batch. `tests/costs.rs` tells the two apart, and adds what a routed operation costs in cycles.");
+        self.line("\nWhat the shard's balance pays beyond the base fee, dirty pages of its heap included (1,000 each); budgets are those of the instructions alone and 1,000 for each page allowed: 12 of a single write, 8 of a get, one per item of a batch. `tests/costs.rs` tells the two apart; `costs.md` tells what operations cost from end to end.");
     }
 
     fn relations(&mut self) {

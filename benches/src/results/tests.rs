@@ -47,15 +47,16 @@ fn figures_are_measured_once() {
 fn committed_figures_hold_their_budgets() {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/results")).unwrap();
     let names: Vec<String> = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    let plan = |name: &str| name.strip_prefix("store-")?.strip_suffix(".json").map(str::to_string);
-    let plans: Vec<String> = names.iter().filter_map(|name| plan(name)).collect();
-    assert!(plans.iter().any(|plan| plan == "small"), "{names:?}");
-    for plan in plans {
-        let figures = Figures::load(&plan).unwrap();
-        assert!(figures.all().count() > 50, "{plan}");
-        assert_eq!(figures.over_budget(), Vec::<&Figure>::new(), "{plan}");
+    let figures: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(".json")).collect();
+    for name in [crate::costs::NAME, crate::store::Plan::small().name] {
+        assert!(figures.contains(&name), "{names:?}");
+    }
+    for name in figures {
+        let figures = Figures::load(name).unwrap();
+        assert!(figures.all().count() > 50, "{name}");
+        assert_eq!(figures.over_budget(), Vec::<&Figure>::new(), "{name}");
         let broken: Vec<_> = super::checks::all(&figures).into_iter().filter(|check| !check.holds()).collect();
-        assert_eq!(broken, [], "{plan}");
+        assert_eq!(broken, [], "{name}");
     }
 }
 
@@ -67,5 +68,15 @@ fn small_benchmark_is_no_dearer_than_committed() {
     let comparison = compare(&Figures::load(plan.name).unwrap(), &measured);
     println!("{comparison}");
     assert_eq!(comparison.faults(), Vec::<String>::new(), "`cargo run --release -p canopy-benches -- store --update`");
+    assert_eq!(measured.over_budget(), Vec::<&Figure>::new());
+}
+
+/// As `canopy-benches costs --compare`.
+#[test]
+fn operations_are_no_dearer_than_committed() {
+    let measured = crate::costs::run();
+    let comparison = compare(&Figures::load(crate::costs::NAME).unwrap(), &measured);
+    println!("{comparison}");
+    assert_eq!(comparison.faults(), Vec::<String>::new(), "`cargo run --release -p canopy-benches -- costs --update`");
     assert_eq!(measured.over_budget(), Vec::<&Figure>::new());
 }
