@@ -10,6 +10,7 @@ mod relay; // A canister that passes calls on, to reach methods past `inspect_me
 mod server; // Where instances come from.
 
 mod access; // Who may do what.
+mod agents; // Users with an unmodified agent on a live network.
 mod artifacts; // What the built Wasm contains.
 mod bad_input; // Arguments that are out of bounds or no Candid at all.
 mod client; // The client library, from outside and in a canister.

@@ -12,7 +12,6 @@ use crate::cycles::Fees;
 use crate::errors::UserError;
 use crate::event_log::EventLog;
 use crate::limits::{GIB, WASM_PAGE_BYTES};
-use crate::replica::certification::{Signer, delegate};
 use crate::replica::ingress::ingress_bytes;
 use crate::replica::management;
 use crate::replica::state::{
@@ -20,9 +19,11 @@ use crate::replica::state::{
 };
 pub use crate::replica::state::{IngressStatus, MessageId, SubnetKind};
 
+mod agents;
 mod experiments;
 mod making;
 
+pub use agents::Scope;
 pub use experiments::CyclesBooks;
 
 /// 6 May 2021, when the real network began.
@@ -138,6 +139,11 @@ impl Instance {
 
     pub fn time_nanos(&self) -> u64 {
         self.time_nanos
+    }
+
+    /// Returns the time of the last round. Every round has a later one, so it tells rounds apart.
+    pub fn last_round_nanos(&self) -> u64 {
+        self.last_round_nanos
     }
 
     /// # Errors

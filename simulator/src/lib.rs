@@ -8,6 +8,7 @@
 //! | [`rest`] | serves instances over PocketIC's REST interface, each on a thread of its own |
 //! | [`instance`] | makes a network, moves messages between its subnets, answers its users |
 //! | [`replica`] | what a subnet does: canisters, queues, call contexts, scheduler, management canister |
+//! | [`agent`] | reads and checks what agents send: envelopes, signatures, delegations |
 //! | [`wasm`] | runs canister code: validation, instrumentation, ic0, memories, rollback |
 //! | [`chance`] | draws everything that the specification leaves open, and faults, from a seed |
 //! | [`event_log`] | hashes what happened into a chain, so that runs can be compared |
@@ -16,6 +17,7 @@
 //! Rules come from the interface specification and from what a real server answered (`tests/conformance`); nothing here
 //! knows about Canopy.
 
+pub mod agent;
 pub mod chance;
 pub mod cycles;
 pub mod errors;
@@ -27,4 +29,5 @@ pub mod rest;
 pub mod server;
 pub mod wasm;
 
+mod cbor;
 mod host_memory;

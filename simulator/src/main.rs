@@ -9,6 +9,9 @@ use canopy_simulator::chance::Schedule;
 use canopy_simulator::server::{Server, ServerOptions, StartError};
 use clap::{Parser, ValueEnum};
 
+/// Seconds after which an idle server ends, as PocketIC's.
+const IDLE_SECONDS: u64 = 60;
+
 /// Serves a deterministic Internet Computer over PocketIC's REST interface.
 // Name and version are those that PocketIC's clients look for in what `--version` prints.
 #[derive(Parser)]
@@ -23,9 +26,12 @@ struct Arguments {
     /// The address to listen on.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     ip_addr: IpAddr,
-    /// Seconds without a request after which the server ends.
-    #[arg(long, default_value_t = 60)]
-    ttl: u64,
+    /// Seconds without a request after which the server ends; with `--live`, by default, never.
+    #[arg(long)]
+    ttl: Option<u64>,
+    /// Makes a live network with one application subnet at once, for agents and `icp`, at this port (0 takes a free one).
+    #[arg(long, value_name = "PORT")]
+    live: Option<u16>,
     /// Seconds after which the server ends in any case.
     #[arg(long)]
     hard_ttl: Option<u64>,
@@ -52,7 +58,7 @@ fn main() -> ExitCode {
         ip_addr: arguments.ip_addr,
         port: arguments.port,
         port_file: arguments.port_file,
-        idle_ttl: Some(Duration::from_secs(arguments.ttl)),
+        idle_ttl: arguments.ttl.or(arguments.live.is_none().then_some(IDLE_SECONDS)).map(Duration::from_secs),
         hard_ttl: arguments.hard_ttl.map(Duration::from_secs),
         seed: arguments.seed,
         schedule: match arguments.schedule {
@@ -63,6 +69,14 @@ fn main() -> ExitCode {
     match Server::start(options) {
         Ok(server) => {
             eprintln!("seed {}, {:?} schedule, {}", arguments.seed, arguments.schedule, server.url());
+            match arguments.live.map(|port| server.make_live(port)) {
+                None => {}
+                Some(Ok(url)) => println!("{url}"),
+                Some(Err(refusal)) => {
+                    eprintln!("{}", refusal.message());
+                    return ExitCode::FAILURE;
+                }
+            }
             server.wait();
             ExitCode::SUCCESS
         }

@@ -15,7 +15,8 @@ use crate::chance::Schedule;
 use crate::instance::Instance;
 use crate::rest::activity::Activity;
 use crate::rest::answer::Refusal;
-use crate::rest::instances::Instances;
+use crate::rest::creation::{CreateInstanceResponse, InstanceConfig};
+use crate::rest::instances::{self, Instances};
 use crate::rest::{App, router};
 
 /// Threads that serve requests; instances have their own.
@@ -126,6 +127,22 @@ impl Server {
 
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// Makes a live instance with one application subnet, and a gateway to it at a port of its own (0 takes a free one).
+    /// Returns the gateway's address, with a slash at its end. Must not be called from asynchronous code.
+    ///
+    /// # Errors
+    /// `Bad` when the port is taken or no more instances may be made.
+    pub fn make_live(&self, port: u16) -> Result<String, Refusal> {
+        let ip_addr = self.address.ip();
+        let runtime = self.runtime.as_ref().expect("it is there until the server is dropped");
+        match runtime.block_on(instances::make(&self.app, InstanceConfig::live(ip_addr, port)))? {
+            CreateInstanceResponse::Created { http_gateway_info: Some(gateway), .. } => {
+                Ok(format!("http://{}/", SocketAddr::new(ip_addr, gateway.port)))
+            }
+            other => Err(Refusal::Internal(format!("the instance has no gateway: {other:?}"))),
+        }
     }
 
     /// Blocks until a time to live has run out; for ever when the server has none.

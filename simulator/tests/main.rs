@@ -1,5 +1,7 @@
 //! The tests of the simulator as its clients see it: one binary, one module per subject.
 
+/// The HTTP interface of agents, through an unmodified agent and raw.
+mod agents;
 /// Recorded answers of a real PocketIC server, held against the simulator.
 mod conformance;
 /// Networks without a server: schedules, faults, conservation, rounds.

@@ -7,6 +7,7 @@ use candid::Principal;
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::replica::certification::{Delegator, Directory, NodeKey, Signer, SubnetEntry};
 
 /// Numbers of canister ids in one range that is given to a subnet.
 const RANGE_IDS: u64 = 1 << 20;
@@ -37,7 +38,7 @@ impl Instance {
             ranges_end -= RANGE_IDS;
             let mut ranges = named_ranges(spec.kind);
             ranges.push(allocation);
-            plans.push(Plan { id, seed, signer: Arc::new(signer), public_key, ranges, allocation });
+            plans.push(Plan { id, kind: spec.kind, seed, signer: Arc::new(signer), public_key, ranges, allocation });
         }
         let root = config.subnets.iter().position(|spec| spec.kind == SubnetKind::Nns).unwrap_or(0);
         let routes = Arc::new(Routes {
@@ -47,14 +48,16 @@ impl Instance {
                 .collect(),
             subnets: plans.iter().map(|plan| plan.id).collect(),
         });
-        let certified: BTreeMap<_, _> =
-            plans.iter().map(|plan| (plan.id, (plan.public_key.clone(), plan.canister_ranges()))).collect();
+        let directory: Arc<Directory> = Arc::new(plans.iter().map(|plan| (plan.id, plan.entry())).collect());
+        let delegator = Delegator { signer: plans[root].signer.clone(), directory: directory.clone() };
+        let delegator = Arc::new(delegator);
         let mut subnets = Vec::new();
         let mut topology = BTreeMap::new();
         for (index, (spec, plan)) in config.subnets.iter().zip(&plans).enumerate() {
             let nodes = node_count(spec.kind);
-            let delegation =
-                (index != root).then(|| Arc::new(delegate(&plans[root].signer, &certified, plan.id, time_nanos)));
+            let node_seed = |node| derive(config.seed, &plan.id.to_text(), node as u64);
+            let node_keys: Vec<NodeKey> = (0..nodes).map(|node| NodeKey::new(node_seed(node))).collect();
+            let node_ids = node_keys.iter().map(|node| node.id).collect();
             let subnet = SubnetConfig {
                 id: plan.id,
                 kind: spec.kind,
@@ -71,14 +74,13 @@ impl Instance {
                 public_key: plan.public_key.clone(),
                 root_key: plans[root].public_key.clone(),
                 signer: plan.signer.clone(),
-                delegation,
+                node_keys: Arc::new(node_keys),
+                delegator: (index != root).then(|| delegator.clone()),
+                directory: directory.clone(),
                 routes: routes.clone(),
                 memory_bytes_max: MEMORY_BYTES_PER_SUBNET,
                 reservation_threshold_bytes: RESERVATION_THRESHOLD_BYTES,
             };
-            let node_ids = (0..nodes)
-                .map(|node| Principal::self_authenticating(derive(config.seed, &plan.id.to_text(), node as u64)))
-                .collect();
             topology.insert(
                 plan.id,
                 SubnetTopology {
@@ -116,6 +118,7 @@ impl Instance {
 /// A subnet before it is made: all must be known before the first.
 struct Plan {
     id: Principal,
+    kind: SubnetKind,
     seed: [u8; 32],
     signer: Arc<Signer>,
     public_key: Arc<Vec<u8>>,
@@ -124,6 +127,10 @@ struct Plan {
 }
 
 impl Plan {
+    fn entry(&self) -> SubnetEntry {
+        SubnetEntry { kind: self.kind, public_key: self.public_key.clone(), canister_ranges: self.canister_ranges() }
+    }
+
     fn canister_ranges(&self) -> Vec<(Principal, Principal)> {
         self.ranges.iter().map(|(first, last)| (canister_id(*first), canister_id(*last))).collect()
     }

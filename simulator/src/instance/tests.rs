@@ -112,3 +112,67 @@ fn system_subnets_allow_more() {
     spec.instructions = InstructionProfile::Benchmarking;
     assert_eq!(of(&spec), InstructionLimits::BENCHMARKING);
 }
+
+/// A call that makes a canister, so that running it twice shows.
+fn creation() -> CanisterCall {
+    CanisterCall {
+        sender: Principal::anonymous(),
+        canister_id: Principal::management_canister(),
+        effective: EffectivePrincipal::None,
+        method: "provisional_create_canister_with_cycles".to_string(),
+        payload: candid::encode_one(ic_management_canister_types::ProvisionalCreateCanisterWithCyclesArgs::default())
+            .expect("candid"),
+    }
+}
+
+#[test]
+fn message_is_known_as_long_as_it_could_be_sent_again() {
+    const SECOND: u64 = 1_000_000_000;
+    let mut network = network();
+    let id = MessageId([7; 32]);
+    let expiry_nanos = network.time_nanos() + 360 * SECOND;
+    let send = |network: &mut Instance| {
+        assert_eq!(network.submit_ingress_as(id, expiry_nanos, creation()), Ok(Ok(id)));
+        network.tick();
+        network.tick();
+        network.tick();
+    };
+    for seconds in [0, 301, 58] {
+        network.set_time(network.time_nanos() + seconds * SECOND).expect("later");
+        send(&mut network);
+        assert!(matches!(network.ingress_status(&id, None), Ok(IngressStatus::Replied(_))));
+        assert_eq!(network.subnets[0].canisters.len(), 1, "it ran once");
+    }
+    network.set_time(expiry_nanos).expect("later");
+    network.tick();
+    assert_eq!(network.ingress_status(&id, None), Ok(IngressStatus::Unknown));
+    send(&mut network);
+    assert_eq!(network.subnets[0].canisters.len(), 1, "its time is over");
+}
+
+#[test]
+fn answers_that_are_dropped_leave_their_ids() {
+    let mut network = network();
+    let subnet = &mut network.subnets[0];
+    let ids = [MessageId([1; 32]), MessageId([2; 32]), MessageId([3; 32])];
+    for id in ids {
+        let ingress = Ingress {
+            id,
+            sender: Principal::anonymous(),
+            receiver: Principal::management_canister(),
+            method: String::new(),
+            payload: Vec::new(),
+            expiry_nanos: subnet.time_nanos + 1,
+        };
+        subnet.ingress_history.insert(id, crate::replica::state::IngressRecord::received(&ingress));
+        subnet.record_answer(id, IngressStatus::Replied(vec![0; 400 << 20]));
+    }
+    subnet.prune_history();
+    let is_done = |subnet: &SubnetState, id| matches!(subnet.ingress_history[&id].status, IngressStatus::Done);
+    assert_eq!(ids.map(|id| is_done(subnet, id)), [true, false, false]);
+    assert_eq!(subnet.answered_bytes, 800 << 20);
+    subnet.time_nanos += 300 * 1_000_000_000;
+    subnet.prune_history();
+    assert!(subnet.ingress_history.is_empty());
+    assert_eq!(subnet.answered_bytes, 0);
+}

@@ -13,7 +13,7 @@ use crate::wasm::system::{Context, Entry};
 const ENVELOPE_BYTES: u64 = 120;
 /// How long an answer is kept.
 const HISTORY_NANOS: u64 = 300 * 1_000_000_000;
-/// Bytes of answers, and answers, that are kept; the oldest go first. Time stands still between rounds unless it is
+/// Bytes of answers, and answered messages, that are kept; the oldest go first. Time stands still between rounds unless it is
 /// moved, so time alone bounds nothing.
 const HISTORY_BYTES_MAX: u64 = GIB;
 const HISTORY_ANSWERS_MAX: usize = 1_000_000;
@@ -33,12 +33,7 @@ impl SubnetState {
         } else {
             self.filter(&ingress)?;
         }
-        let record = IngressRecord {
-            status: IngressStatus::Received,
-            sender: ingress.sender,
-            expiry_nanos: ingress.expiry_nanos,
-        };
-        self.ingress_history.insert(ingress.id, record);
+        self.ingress_history.insert(ingress.id, IngressRecord::received(&ingress));
         self.pending_ingress.push_back(ingress);
         Ok(())
     }
@@ -113,7 +108,7 @@ impl SubnetState {
             return self.record_answer(ingress.id, IngressStatus::Rejected(error));
         }
         if let Some(record) = self.ingress_history.get_mut(&ingress.id) {
-            record.status = IngressStatus::Processing;
+            record.set(IngressStatus::Processing);
         }
         if is_management {
             self.management.push_back(ManagementCall {
@@ -134,24 +129,38 @@ impl SubnetState {
     /// Records the fate of an ingress message.
     pub fn record_answer(&mut self, id: MessageId, status: IngressStatus) {
         let Some(record) = self.ingress_history.get_mut(&id) else { return };
+        self.answered.remove(&(record.expiry_nanos, id));
         self.answered_bytes -= record.answer_bytes();
-        record.status = status;
-        record.expiry_nanos = self.time_nanos + HISTORY_NANOS;
-        self.answered.push_back((record.expiry_nanos, id));
+        record.set(status);
+        // As long as the message is valid it could be sent again, and must be known.
+        record.expiry_nanos = record.expiry_nanos.max(self.time_nanos + HISTORY_NANOS);
+        self.answered.insert((record.expiry_nanos, id));
         self.answered_bytes += record.answer_bytes();
     }
 
-    /// Forgets answers that were kept long enough.
+    /// Forgets answers that were kept long enough, and the oldest ones when they are too many.
     pub fn prune_history(&mut self) {
-        while let Some((expiry_nanos, id)) = self.answered.front() {
-            let is_over = self.answered_bytes > HISTORY_BYTES_MAX || self.answered.len() > HISTORY_ANSWERS_MAX;
-            if !is_over && *expiry_nanos > self.time_nanos {
-                break;
-            }
-            if let Some(record) = self.ingress_history.remove(id) {
+        while self.answered_bytes > HISTORY_BYTES_MAX {
+            let Some((expiry_nanos, id)) = self.answered.pop_first() else { break };
+            if let Some(record) = self.ingress_history.get_mut(&id) {
                 self.answered_bytes -= record.answer_bytes();
+                record.set(IngressStatus::Done);
+                self.forgotten.insert((expiry_nanos, id));
             }
-            self.answered.pop_front();
+        }
+        let now = self.time_nanos;
+        let is_due = |oldest: Option<&(u64, MessageId)>| oldest.is_some_and(|(expiry, _)| *expiry <= now);
+        loop {
+            let is_over = self.answered.len() + self.forgotten.len() > HISTORY_ANSWERS_MAX;
+            let oldest = if is_due(self.forgotten.first()) || (is_over && !self.forgotten.is_empty()) {
+                self.forgotten.pop_first()
+            } else if is_due(self.answered.first()) || is_over {
+                self.answered.pop_first()
+            } else {
+                break;
+            };
+            let removed = oldest.and_then(|(_, id)| self.ingress_history.remove(&id));
+            self.answered_bytes -= removed.map_or(0, |record| record.answer_bytes());
         }
     }
 }

@@ -179,6 +179,7 @@ impl SubnetState {
             total.heap_delta_bytes += used.heap_delta_bytes;
             total.messages += used.messages;
         }
+        self.messages_executed += total.messages;
         total
     }
 

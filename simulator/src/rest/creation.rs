@@ -4,6 +4,7 @@
 //! without it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -38,7 +39,7 @@ pub enum InitialTime {
     AutoProgress(AutoProgressConfig),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct RawSubnets {
     nns: Option<RawSubnetSpec>,
     sns: Option<RawSubnetSpec>,
@@ -108,6 +109,35 @@ struct RawRange {
 }
 
 impl InstanceConfig {
+    /// Describes a live instance with one application subnet and a gateway at `port`.
+    pub fn live(ip_addr: IpAddr, port: u16) -> Self {
+        let subnet = RawSubnetSpec {
+            state_config: Value::from("New"),
+            instruction_config: RawInstructionConfig::Production,
+            subnet_admins: None,
+            cost_schedule: RawCostSchedule::Normal,
+        };
+        let gateway = GatewayConfig {
+            ip_addr: Some(ip_addr.to_string()),
+            port: Some(port),
+            forward_to: None,
+            domains: None,
+            https_config: None,
+            domain_custom_provider_local_file: None,
+        };
+        Self {
+            subnet_config_set: RawSubnets { application: vec![subnet], ..RawSubnets::default() },
+            http_gateway_config: Some(gateway),
+            state_dir: None,
+            icp_config: None,
+            bitcoind_addr: None,
+            dogecoind_addr: None,
+            icp_features: None,
+            initial_time: Some(InitialTime::AutoProgress(AutoProgressConfig { artificial_delay_ms: None })),
+            mainnet_nns_subnet_id: None,
+        }
+    }
+
     /// Checks the configuration and turns it into that of a network.
     ///
     /// # Errors

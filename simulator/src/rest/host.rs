@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::answer::Refusal;
 use crate::instance::{Instance, NetworkConfig};
@@ -26,6 +26,7 @@ pub struct Host {
     jobs: mpsc::Sender<Job>,
     waiting: Arc<AtomicUsize>,
     broken: Arc<OnceLock<String>>,
+    rounds: watch::Receiver<u64>,
 }
 
 impl Host {
@@ -36,11 +37,12 @@ impl Host {
     pub async fn start(config: NetworkConfig) -> Result<Self, Refusal> {
         let (jobs, receiver) = mpsc::channel(JOBS_MAX);
         let (created, outcome) = oneshot::channel();
-        let host = Self { jobs, waiting: Arc::default(), broken: Arc::default() };
+        let (ran, rounds) = watch::channel(0);
+        let host = Self { jobs, waiting: Arc::default(), broken: Arc::default(), rounds };
         std::thread::Builder::new()
             .name("instance".to_string())
             .stack_size(STACK_BYTES)
-            .spawn(move || live(config, created, receiver))
+            .spawn(move || live(config, created, receiver, ran))
             .map_err(|error| Refusal::Internal(format!("no thread for the instance: {error}")))?;
         outcome.await.unwrap_or_else(|_| Err(Refusal::Internal("the instance's thread ended".to_string())))?;
         Ok(host)
@@ -88,6 +90,11 @@ impl Host {
         self.submit(work)?.await.unwrap_or_else(|_| Err(Refusal::Bad("The instance was deleted.".to_string())))
     }
 
+    /// Gives what changes after every piece of work that ran rounds.
+    pub fn rounds(&self) -> watch::Receiver<u64> {
+        self.rounds.clone()
+    }
+
     /// Describes the instance in a word, for the list of instances.
     pub fn state(&self) -> String {
         match (self.broken.get(), self.waiting.load(Ordering::SeqCst)) {
@@ -102,7 +109,12 @@ impl Host {
     }
 }
 
-fn live(config: NetworkConfig, created: oneshot::Sender<Result<(), Refusal>>, mut jobs: mpsc::Receiver<Job>) {
+fn live(
+    config: NetworkConfig,
+    created: oneshot::Sender<Result<(), Refusal>>,
+    mut jobs: mpsc::Receiver<Job>,
+    rounds: watch::Sender<u64>,
+) {
     let built = catch_unwind(|| Instance::new(config));
     let mut instance = match built {
         Ok(Ok(instance)) => instance,
@@ -114,6 +126,8 @@ fn live(config: NetworkConfig, created: oneshot::Sender<Result<(), Refusal>>, mu
     }
     while let Some(job) = jobs.blocking_recv() {
         job(&mut instance);
+        let last = instance.last_round_nanos();
+        rounds.send_if_modified(|seen| std::mem::replace(seen, last) != last);
     }
     // A broken instance may panic again while it is torn down; nobody is left to be told.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(instance)));

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::agent::WAITING_CALLS_MAX;
 use super::answer::{Answer, Refusal};
 use super::creation::{CreateInstanceResponse, InitialTime, InstanceConfig};
 use super::host::Host;
@@ -38,6 +39,8 @@ struct Table {
 pub struct Entry {
     pub id: u64,
     pub host: Host,
+    /// For calls of agents that wait for their certificates.
+    pub waiting_calls: Semaphore,
     progress: Mutex<Option<Progress>>,
     _slot: OwnedSemaphorePermit,
 }
@@ -75,7 +78,13 @@ impl Instances {
         let mut table = self.lock();
         let id = table.next;
         table.next += 1;
-        let entry = Arc::new(Entry { id, host, progress: Mutex::default(), _slot: slot });
+        let entry = Arc::new(Entry {
+            id,
+            host,
+            waiting_calls: Semaphore::new(WAITING_CALLS_MAX),
+            progress: Mutex::default(),
+            _slot: slot,
+        });
         table.live.insert(id, entry.clone());
         entry
     }
@@ -107,7 +116,11 @@ pub async fn create(State(app): State<App>, body: Body) -> Answer {
     }
 }
 
-async fn make(app: &App, mut config: InstanceConfig) -> Result<CreateInstanceResponse, Refusal> {
+/// Makes an instance with all that its configuration asks for.
+///
+/// # Errors
+/// What is refused of the configuration, its gateway or its start; then nothing is left of the instance.
+pub async fn make(app: &App, mut config: InstanceConfig) -> Result<CreateInstanceResponse, Refusal> {
     let instances = &app.instances;
     let (gateway, initial_time) = (config.http_gateway_config.take(), config.initial_time);
     let network = config.network(instances.seed, instances.schedule)?;

@@ -1,5 +1,6 @@
 //! Installing, reinstalling, upgrading: all or nothing, but for the instructions, which are paid either way.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use candid::{CandidType, Principal};
@@ -327,7 +328,7 @@ impl Run<'_> {
             system = self.execute(&mut runtime, &Entry::Export(hook.to_string()), system).map_err(failed)?;
         }
         let module_hash = Sha256::digest(deployment.wasm.as_slice()).into();
-        let code = Code { module, runtime, wasm: deployment.wasm.clone(), module_hash };
+        let code = Code { module, runtime, wasm: deployment.wasm.clone(), module_hash, metadata: OnceCell::new() };
         Ok(New { code, system, balance_before, reserved_before })
     }
 

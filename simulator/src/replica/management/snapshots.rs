@@ -6,6 +6,7 @@ use ic_management_canister_types::{
     Snapshot as Listed, SnapshotSource as ShownSource, TakeCanisterSnapshotArgs,
 };
 use sha2::{Digest, Sha256};
+use std::cell::OnceCell;
 
 use super::chunks::{check_heap_delta, missing_cycles};
 use super::compile_cost::compile_instructions;
@@ -115,7 +116,7 @@ pub(super) fn load(subnet: &mut SubnetState, call: &ManagementCall) -> Result<St
     subnet.compiled.insert(module.hash());
     let canister = super::canister_mut(subnet, id)?;
     let module_hash = Sha256::digest(snapshot.wasm.as_slice()).into();
-    canister.code = Some(Code { module, runtime, wasm: snapshot.wasm.clone(), module_hash });
+    canister.code = Some(Code { module, runtime, wasm: snapshot.wasm.clone(), module_hash, metadata: OnceCell::new() });
     canister.certified_data = snapshot.certified_data;
     canister.chunk_store = snapshot.chunk_store;
     let source = match snapshot.source {

@@ -14,7 +14,7 @@ use crate::limits::{GIB, MIB};
 use crate::replica::certification::Signer;
 use crate::replica::state::subnet::Routes;
 use crate::replica::state::{
-    CallbackId, IngressRecord, IngressStatus, InstructionLimits, MessageId, Status, SubnetConfig, SubnetKind,
+    CallbackId, Ingress, IngressRecord, IngressStatus, InstructionLimits, MessageId, Status, SubnetConfig, SubnetKind,
 };
 
 const T: u128 = 1_000_000_000_000;
@@ -40,7 +40,9 @@ fn subnet() -> SubnetState {
         root_key: public_key.clone(),
         public_key,
         signer,
-        delegation: None,
+        node_keys: Arc::default(),
+        delegator: None,
+        directory: Arc::default(),
         routes: Arc::new(Routes::default()),
         memory_bytes_max: 100 * GIB,
         reservation_threshold_bytes: 50 * GIB,
@@ -395,8 +397,15 @@ fn a_stop_times_out_and_a_start_cancels_it() {
     let mut subnet = subnet();
     let id = new_canister(&mut subnet, user(1));
     let open = |subnet: &mut SubnetState| {
-        let status = IngressStatus::Processing;
-        let record = IngressRecord { status, sender: user(1), expiry_nanos: u64::MAX };
+        let mut record = IngressRecord::received(&Ingress {
+            id: MessageId([0; 32]),
+            sender: user(1),
+            receiver: Principal::management_canister(),
+            method: "stop_canister".to_string(),
+            payload: Vec::new(),
+            expiry_nanos: u64::MAX,
+        });
+        record.set(IngressStatus::Processing);
         subnet.ingress_history.insert(MessageId([0; 32]), record);
         execute(subnet, &ingress(user(1), "stop_canister", one(id)));
         let contexts = &mut subnet.canisters.get_mut(&id).expect("made").contexts;

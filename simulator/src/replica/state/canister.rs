@@ -1,5 +1,6 @@
 //! One canister.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use candid::Principal;
 use ic_management_canister_types::Change;
 
 use crate::limits::GIB;
+use crate::replica::certification::tree::Tree;
 use crate::replica::state::log::LOG_BYTES_DEFAULT;
 use crate::replica::state::{
     CallContext, Callback, CallbackId, CanisterLog, ChunkStore, ContextId, CyclesAccount, ManagementCall, Queues,
@@ -95,6 +97,8 @@ pub struct Code {
     /// As uploaded, perhaps zipped; `module_hash` is its SHA-256.
     pub wasm: Arc<Vec<u8>>,
     pub module_hash: [u8; 32],
+    /// Its metadata in the state tree, once somebody asked for a certificate.
+    pub metadata: OnceCell<Tree>,
 }
 
 /// Calls to the canister by query, for its status.

@@ -1,5 +1,6 @@
 //! One subnet.
 
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use crate::chance::Chance;
 use crate::cycles::{Fees, SubnetMemory};
 use crate::event_log::Event;
 use crate::limits::*;
-use crate::replica::certification::{CertifiedTree, Delegation, Signer};
+use crate::replica::certification::tree::Tree;
+use crate::replica::certification::{CertifiedTree, Delegations, Delegator, Directory, NodeKey, Signer};
 use crate::replica::state::{Canister, Ingress, IngressStatus, Ledger, ManagementCall, MessageId, Request, Response};
 
 /// Kinds of subnets as PocketIC names them.
@@ -87,8 +89,11 @@ pub struct SubnetConfig {
     pub public_key: Arc<Vec<u8>>,
     pub root_key: Arc<Vec<u8>>,
     pub signer: Arc<Signer>,
+    /// Sign answers to queries; as many as there are `nodes`.
+    pub node_keys: Arc<Vec<NodeKey>>,
     /// None on the root subnet.
-    pub delegation: Option<Arc<Delegation>>,
+    pub delegator: Option<Arc<Delegator>>,
+    pub directory: Arc<Directory>,
     /// First and last number of all ranges of the network, with their subnets, and all subnet ids.
     pub routes: Arc<Routes>,
     /// Bytes of memory for all canisters, and from where on cycles are reserved for growth.
@@ -129,11 +134,16 @@ pub struct SubnetState {
     /// Before this time no canister owes anything for storage.
     pub charge_at_nanos: u64,
     /// Answers in `ingress_history` with the time until which they are kept, oldest first, and their bytes.
-    pub answered: VecDeque<(u64, MessageId)>,
+    pub answered: BTreeSet<(u64, MessageId)>,
     pub answered_bytes: u64,
+    /// Messages whose answers were dropped before that time; the rest of the record keeps them from running again.
+    pub forgotten: BTreeSet<(u64, MessageId)>,
+    pub messages_executed: u64,
     pub host_memory: crate::host_memory::Watch,
     /// Of this round, so that certificates are made once per state.
-    pub certificate_cache: std::cell::RefCell<Option<CertifiedTree>>,
+    pub certificate_cache: RefCell<Option<CertifiedTree>>,
+    /// Made when a certificate is first asked for, and again when they have grown old.
+    pub delegations: RefCell<Option<Delegations>>,
     /// Hashes of modules that were compiled here already.
     pub compiled: BTreeSet<[u8; 32]>,
 }
@@ -165,6 +175,9 @@ impl SubnetState {
             charge_at_nanos: 0,
             answered: Default::default(),
             answered_bytes: 0,
+            forgotten: Default::default(),
+            messages_executed: 0,
+            delegations: Default::default(),
             host_memory: Default::default(),
         }
     }
@@ -182,7 +195,30 @@ pub enum StreamMessage {
 pub struct IngressRecord {
     pub status: IngressStatus,
     pub sender: Principal,
+    pub receiver: Principal,
+    /// Until when the message may start, and until when its record is kept once it is answered.
     pub expiry_nanos: u64,
+    /// Its place in the state tree, once somebody asked for it.
+    pub certified: OnceCell<Tree>,
+}
+
+impl IngressRecord {
+    /// Records a message that was accepted.
+    pub fn received(ingress: &Ingress) -> Self {
+        Self {
+            status: IngressStatus::Received,
+            sender: ingress.sender,
+            receiver: ingress.receiver,
+            expiry_nanos: ingress.expiry_nanos,
+            certified: OnceCell::new(),
+        }
+    }
+
+    /// Changes the status, and with it the place in the state tree.
+    pub fn set(&mut self, status: IngressStatus) {
+        self.status = status;
+        self.certified = OnceCell::new();
+    }
 }
 
 /// What an execution needs to know of its subnet, by value, so that a canister can be borrowed beside it.

@@ -1,0 +1,105 @@
+// What users of `icp` do: connect to a network, build, link a canister, deploy, call.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+import { Actor, HttpAgent } from "@icp-sdk/core/agent";
+import { Secp256k1KeyIdentity } from "@icp-sdk/core/identity/secp256k1";
+import { Principal } from "@icp-sdk/core/principal";
+
+import { management } from "./interfaces.mjs";
+
+const ROUTER_CYCLES = 100_000_000_000_000n;
+const COMMAND_MILLISECONDS_MAX = 900_000;
+const READY_MILLISECONDS_MAX = 60_000;
+
+const run = promisify(execFile);
+
+/** Makes a project like this repository's, with the network in it and state of its own. */
+async function makeProject(root, network) {
+  const folder = await mkdtemp(join(tmpdir(), "canopy-icp-"));
+  const project = join(folder, "project");
+  const home = join(folder, "home");
+  await Promise.all([mkdir(project), mkdir(home)]);
+  const own = await readFile(join(root, "icp.yaml"), "utf8");
+  const elsewhere = own.replaceAll("cargo run", `cargo run --manifest-path '${join(root, "Cargo.toml")}'`);
+  assert.notEqual(elsewhere, own, "icp.yaml builds with cargo");
+  const connected = `
+networks:
+  - name: simulator
+    mode: connected
+    url: ${network.gateway}
+    root-key: fetch
+environments:
+  - name: simulator
+    network: simulator
+    canisters: [router]
+`;
+  await writeFile(join(project, "icp.yaml"), elsewhere + connected);
+  const icp = async (...argv) => {
+    const options = { cwd: project, timeout: COMMAND_MILLISECONDS_MAX, env: { ...process.env, ICP_HOME: home, DO_NOT_TRACK: "1" } };
+    const { stdout } = await run(process.env.ICP ?? "icp", argv, options);
+    return stdout.trim();
+  };
+  return { icp, remove: () => rm(folder, { recursive: true }) };
+}
+
+export async function check(root, network) {
+  const { icp, remove } = await makeProject(root, network);
+  try {
+    await icp("identity", "new", "tester", "--storage", "plaintext");
+    const tester = Principal.fromText(await icp("identity", "principal", "--identity", "tester"));
+    const target = ["-e", "simulator", "--identity", "tester"];
+    const id = network.isAlone ? await createWith(icp) : await createFor(network, tester);
+    await icp("canister", "link", "router", id.toText(), "-e", "simulator");
+    await icp("deploy", "router", "--no-create", "--yes", ...target);
+    console.log("icp: builds, links and deploys the router");
+    await untilReady(() => icp("canister", "call", "router", "status", "()", "--query", ...target));
+    const put = '(record { key = blob "greeting"; value = blob "hello" })';
+    assert.match(await icp("canister", "call", "router", "put", put, ...target), /Ok/);
+    const get = '(record { key = blob "greeting" })';
+    for (const query of [[], ["--query"]]) {
+      const method = query.length ? "get_query" : "get";
+      assert.match(await icp("canister", "call", "router", method, get, ...query, ...target), /hello/);
+    }
+    console.log("icp: puts and gets");
+    assert.match(await icp("canister", "status", "router", ...target), /[Rr]unning/);
+    await icp("deploy", "router", "--no-create", "--yes", "--mode", "upgrade", ...target);
+    await untilReady(() => icp("canister", "call", "router", "status", "()", "--query", ...target));
+    assert.match(await icp("canister", "call", "router", "get", get, ...target), /hello/);
+    console.log("icp: upgrades the router, which keeps its records");
+  } finally {
+    await remove();
+  }
+}
+
+/** Creates an empty canister by a call of the management canister itself, which a subnet without a root answers. */
+async function createWith(icp) {
+  const argument = `(record { amount = opt (${ROUTER_CYCLES} : nat) })`;
+  const call = ["canister", "call", "aaaaa-aa", "provisional_create_canister_with_cycles", argument];
+  const reply = await icp(...call, "-n", "simulator", "--identity", "tester");
+  return Principal.fromText(reply.match(/principal "([^"]*)"/)[1]);
+}
+
+/** Creates an empty canister, as networks without a cycles ledger allow, and gives it away. */
+async function createFor(network, controller) {
+  const identity = Secp256k1KeyIdentity.generate();
+  const agent = await HttpAgent.create({ host: network.gateway, identity, shouldFetchRootKey: true });
+  const effectiveCanisterId = Principal.fromUint8Array(network.canisterId);
+  const canisterId = Principal.managementCanister();
+  const actor = Actor.createActor(management, { agent, canisterId, callTransform: () => ({ effectiveCanisterId }) });
+  const settings = [{ controllers: [[controller]] }];
+  const created = await actor.provisional_create_canister_with_cycles({ amount: [ROUTER_CYCLES], settings });
+  return created.canister_id;
+}
+
+async function untilReady(status) {
+  const end = Date.now() + READY_MILLISECONDS_MAX;
+  while (!/ready = true/.test(await status())) {
+    assert(Date.now() < end, "the router does not serve");
+  }
+}
