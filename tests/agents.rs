@@ -15,17 +15,17 @@ use crate::cluster::{Cluster, Pace, get_arguments, put_arguments};
 use crate::server;
 
 /// A live network keeps its own time.
-const LIVE: Pace = Pace { time: Duration::ZERO, rounds: 1 };
+pub const LIVE: Pace = Pace { time: Duration::ZERO, rounds: 1 };
 
 /// A router on a live network, and an agent that may write.
-struct Service {
-    runtime: Runtime,
-    cluster: Cluster,
-    url: String,
+pub struct Service {
+    pub runtime: Runtime,
+    pub cluster: Cluster,
+    pub url: String,
 }
 
 impl Service {
-    fn for_writer(writer: Principal) -> Self {
+    pub fn for_writer(writer: Principal) -> Self {
         let mut pic = server::instance();
         let url = pic.make_live(None).to_string();
         let cluster = Cluster::builder().instance(Rc::new(pic)).writers(vec![writer]).deploy();
@@ -33,7 +33,7 @@ impl Service {
         Self { runtime: Runtime::new().expect("threads"), cluster, url }
     }
 
-    fn agent(&self, identity: impl Identity + 'static) -> Agent {
+    pub fn agent(&self, identity: impl Identity + 'static) -> Agent {
         let agent = Agent::builder().with_url(&self.url).with_identity(identity).build().expect("an agent");
         self.runtime.block_on(agent.fetch_root_key()).expect("the status tells the root key");
         agent
@@ -63,10 +63,10 @@ fn agent_puts_and_gets_on_a_live_network() {
     let writer = BasicIdentity::from_raw_key(&[1; 32]);
     let service = Service::for_writer(writer.sender().expect("a sender"));
     let agent = service.agent(writer);
-    let largest = vec![7; VALUE_BYTES_MAX as usize];
+    let largest = vec![7; VALUE_BYTES_MAX];
     for (key, value) in [(&b"greeting"[..], &b"hello"[..]), (b"large", &largest)] {
         let version = service.put(&agent, key, value).expect("replied").expect("a writer's put is done").version;
-        let found = |record: Option<Record>| record.map(|record| (record.value, record.version));
+        let found = |record: Option<Record>| record.map(|record| (record.value.into_vec(), record.version));
         let expected = Some((value.to_vec(), version));
         assert_eq!(found(service.get(&agent, key).expect("replied").expect("answered")), expected);
         assert_eq!(found(service.get_query(&agent, key).expect("replied").expect("answered")), expected);

@@ -14,6 +14,7 @@ mod agents; // Users with an unmodified agent on a live network.
 mod artifacts; // What the built Wasm contains.
 mod bad_input; // Arguments that are out of bounds or no Candid at all.
 mod client; // The client library, from outside and in a canister.
+mod client_agent; // The client library through an agent.
 mod costs; // What messages cost in instructions and cycles.
 mod creation; // Failed and lost creations and installations of shards.
 mod cycles; // Routers that are short of cycles.

@@ -3,20 +3,60 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
+use crate::connection::Connection;
+use crate::failure::{Failure, Kind};
+use crate::folders::Ending;
+
+mod administration;
+mod call;
+mod connection;
 mod demo;
+mod dev;
+mod failure;
+mod files;
+mod folders;
+mod identity;
+mod overview;
+mod places;
+mod records;
+mod shown;
+
+/// What `--help` says about the end.
+const EXIT_CODES: &str = "Exit codes:
+  0    done
+  1    not there, or not all of it: nothing is stored under the key, files were left out, the router isn't ready
+  2    the arguments, or files of this machine
+  3    the service refused: nothing was done
+  4    no answer came: a write may have been done
+  5    the network isn't reached, or no router that this command understands is there
+  130  interrupted";
 
 /// Canopy: key-value storage over as many canisters as the data needs.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Arguments {
+    #[command(flatten)]
+    connection: Connection,
+    /// Tell machines: one JSON value per line on stdout, errors as JSON on stderr.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Runs a network on this machine with a router that is ready, until Ctrl-C.
+    ///
+    /// Prints its URL, its root key, the router's id, and the file with the key of the router's administrator. The other
+    /// commands use it unless they are told another network. What is stored in it ends with it.
+    #[command(
+        after_help = "Examples:\n  canopy dev\n  canopy dev --port 0 --shards 8\n  canopy dev --application target/my_canister.wasm"
+    )]
+    Dev(dev::DevOptions),
     /// Imports the files of a folder through a router into its shards, reads them back and compares every byte.
     ///
     /// Everything runs in this process, on an embedded simulator of the Internet Computer. Imports at most 30,000 files
@@ -32,14 +72,133 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Stores a value under a key.
+    #[command(
+        after_help = "Examples:\n  canopy put greeting hello\n  canopy put picture --file picture.png --if-absent\n  date | canopy put now --file - --time-to-live 60"
+    )]
+    Put(records::PutOptions),
+    /// Prints the value of a key, or writes it to a file.
+    #[command(
+        after_help = "Examples:\n  canopy get greeting\n  canopy get picture --output picture.png\n  canopy get greeting --json"
+    )]
+    Get(records::GetOptions),
+    /// Removes a record.
+    #[command(after_help = "Examples:\n  canopy delete greeting\n  canopy delete greeting --yes")]
+    Delete(records::DeleteOptions),
+    /// Prints the keys of all records, in the order of their hashes.
+    #[command(
+        after_help = "Examples:\n  canopy scan --prefix user/\n  canopy scan --values --limit 10\n  canopy scan --json"
+    )]
+    Scan(records::ScanCommandOptions),
+    /// Stores the files of a folder, each under its path. Takes up an earlier run of the same command that was ended.
+    #[command(after_help = "Examples:\n  canopy import site/\n  canopy import site/ --prefix www/")]
+    Import(folders::import::ImportOptions),
+    /// Writes the records into the files of a folder. Takes up an earlier run into the same folder that was ended.
+    #[command(after_help = "Examples:\n  canopy export backup/\n  canopy export site/ --prefix www/")]
+    Export(folders::export::ExportOptions),
+    /// Shows how the router is.
+    #[command(
+        after_help = "Examples:\n  canopy status\n  canopy status --network ic --router rdmx6-jaaaa-aaaaa-aaadq-cai --identity me.pem"
+    )]
+    Status,
+    /// Shows which shard owns what, and what it holds.
+    Shards,
+    /// Shows or changes what each caller may use.
+    #[command(subcommand)]
+    Policy(administration::PolicyCommand),
+    /// Shows or changes who may do what.
+    #[command(subcommand)]
+    Roles(administration::RolesCommand),
+    /// Calls any method of a canister.
+    #[command(
+        after_help = "Examples:\n  canopy call application visit '(\"home\")'\n  canopy call ryjl3-tyaaa-aaaaa-aaaba-cai icrc1_name --query --network ic"
+    )]
+    Call(call::CallOptions),
+    /// Prints the principal of the caller.
+    Principal,
+    /// Prints completions for a shell.
+    #[command(after_help = "Examples:\n  canopy completions bash > ~/.local/share/bash-completion/completions/canopy")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
-        Command::Demo { folder, shards, seed } => demo::run(folder, shards, seed),
+    let Arguments { connection, json, command } = Arguments::parse();
+    let done = match command {
+        Command::Dev(options) => dev::run(&options, json).map_err(|error| Failure::local(format!("{error:#}"))),
+        Command::Demo { folder, shards, seed } => match demo::run(folder, shards, seed) {
+            Ok(code) => return code,
+            Err(error) => Err(Failure::local(format!("{error:#}"))),
+        },
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "canopy", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Principal => overview::principal(&connection, json),
+        command => talk(&connection, command, json),
     };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::from(2)
+    done.map_or_else(|failure| failure.tell(json), |()| ExitCode::SUCCESS)
+}
+
+/// Runs a command that speaks to a router, until it ends or is interrupted.
+fn talk(connection: &Connection, command: Command, json: bool) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::local(format!("can't start: {error}")))?;
+    let ending = Ending::default();
+    // Ends where everything that was begun is whole; others end at once.
+    let ends_whole = matches!(command, Command::Import(_) | Command::Export(_));
+    let writes = matches!(
+        command,
+        Command::Put(_) | Command::Delete(_) | Command::Policy(_) | Command::Roles(_) | Command::Call(_)
+    );
+    runtime.block_on(async {
+        tokio::select! {
+            done = run(connection, command, &ending, json) => done,
+            failure = interrupted(ends_whole.then_some(&ending), writes, json) => Err(failure),
+        }
     })
+}
+
+async fn run(connection: &Connection, command: Command, ending: &Ending, json: bool) -> Result<(), Failure> {
+    match command {
+        Command::Put(options) => records::put(connection, options, json).await,
+        Command::Get(options) => records::get(connection, options, json).await,
+        Command::Delete(options) => records::delete(connection, options, json).await,
+        Command::Scan(options) => records::scan(connection, options, json).await,
+        Command::Import(options) => folders::import::run(connection, options, ending, json).await,
+        Command::Export(options) => folders::export::run(connection, options, ending, json).await,
+        Command::Call(options) => call::run(connection, options, json).await,
+        Command::Status => overview::status(connection, json).await,
+        Command::Shards => overview::shards(connection, json).await,
+        Command::Policy(command) => administration::policy(connection, command, json).await,
+        Command::Roles(command) => administration::roles(connection, command, json).await,
+        Command::Dev(_) | Command::Demo { .. } | Command::Principal | Command::Completions { .. } => {
+            unreachable!("INVARIANT: these speak to no router")
+        }
+    }
+}
+
+/// Waits for Ctrl-C, and says what it left behind. Work that can end as a whole is asked to, and ends at once when it is
+/// pressed again.
+async fn interrupted(ending: Option<&Ending>, writes: bool, json: bool) -> Failure {
+    let pressed = || async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // Without signals, nobody can interrupt.
+            std::future::pending::<()>().await;
+        }
+    };
+    pressed().await;
+    if let Some(ending) = ending {
+        ending.ask();
+        if !json {
+            eprintln!("ending what is under way; Ctrl-C again ends at once");
+        }
+        pressed().await;
+        let left = "interrupted; of what was under way, some may be done; the same command goes on from there";
+        return Failure::new(Kind::Interrupted, left);
+    }
+    let left = if writes { "interrupted; if it was sent already, it may have been done" } else { "interrupted" };
+    Failure::new(Kind::Interrupted, left)
 }

@@ -1,7 +1,7 @@
 //! Client library of Canopy, a key-value service on the Internet Computer.
 //!
 //! Start at [`Client`]: it stores and reads records through a [`transport`], of which there is one for canisters (feature
-//! `ic-cdk`), one for tests beside PocketIC (feature `pocket-ic`), and place for more. Every operation ends in one of
+//! `ic-cdk`), one for programs outside (feature `ic-agent`), and one for tests beside PocketIC (feature `pocket-ic`). Every operation ends in one of
 //! three ways: done; not done, with a [`Reason`] and [`Advice`]; or unknown, which [`Client::settle`] settles.
 //!
 //! What the library does for an application:

@@ -72,6 +72,18 @@ async function putAndGet(service, name) {
   assert.deepEqual((await service.get({ key: bytes(`nothing of ${name}`) })).Ok, []);
 }
 
+/** Scans everything, in pages of two records. */
+async function scan(service) {
+  const found = [];
+  let cursor = [];
+  do {
+    const page = (await service.scan({ cursor, records_max: [2] })).Ok;
+    found.push(...page.records.map((record) => new TextDecoder().decode(Uint8Array.from(record.key))));
+    cursor = page.cursor;
+  } while (cursor.length > 0);
+  return found.sort();
+}
+
 /** Checks what anyone can read of a canister, with certificates. */
 async function readState(agent, id, controller) {
   const paths = ["time", "controllers", "subnet", "module_hash", "candid"];
@@ -93,6 +105,9 @@ export async function check(network, wasm) {
     await putAndGet(Actor.createActor(router, { agent, canisterId: id }), name);
     console.log(`core: ${name} puts and gets`);
   }
+  const found = await scan(Actor.createActor(router, { agent: owner, canisterId: id }));
+  assert.deepEqual(found, Object.keys(keys).sort());
+  console.log("core: a scan finds what was put");
   await readState(owner, id, keys.ed25519.getPrincipal());
   console.log("core: certified state is read");
   const stranger = await agentOf(network, Ed25519KeyIdentity.generate());

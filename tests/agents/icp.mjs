@@ -45,11 +45,11 @@ environments:
     const { stdout } = await run(process.env.ICP ?? "icp", argv, options);
     return stdout.trim();
   };
-  return { icp, remove: () => rm(folder, { recursive: true }) };
+  return { icp, home, remove: () => rm(folder, { recursive: true }) };
 }
 
 export async function check(root, network) {
-  const { icp, remove } = await makeProject(root, network);
+  const { icp, home, remove } = await makeProject(root, network);
   try {
     await icp("identity", "new", "tester", "--storage", "plaintext");
     const tester = Principal.fromText(await icp("identity", "principal", "--identity", "tester"));
@@ -66,7 +66,16 @@ export async function check(root, network) {
       const method = query.length ? "get_query" : "get";
       assert.match(await icp("canister", "call", "router", method, get, ...query, ...target), /hello/);
     }
-    console.log("icp: puts and gets");
+    const scanned = await icp("canister", "call", "router", "scan", "(record {})", ...target);
+    assert.match(scanned, /greeting/);
+    console.log("icp: puts, gets and scans");
+    const pem = join(home, "tester.pem");
+    await writeFile(pem, await icp("identity", "export", "tester"), { mode: 0o600 });
+    const connection = ["--network", network.gateway, "--router", id.toText(), "--identity", pem];
+    const canopy = async (...argv) => (await run(join(root, "target/release/canopy"), [...argv, ...connection])).stdout;
+    assert.equal((await canopy("principal")).trim(), tester.toText());
+    assert.equal(await canopy("get", "greeting"), "hello");
+    console.log("canopy: takes the identity that icp exports");
     assert.match(await icp("canister", "status", "router", ...target), /[Rr]unning/);
     await icp("deploy", "router", "--no-create", "--yes", "--mode", "upgrade", ...target);
     await untilReady(() => icp("canister", "call", "router", "status", "()", "--query", ...target));

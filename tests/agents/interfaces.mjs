@@ -28,6 +28,8 @@ export const management = () =>
     ),
   });
 
+const bytes = IDL.Vec(IDL.Nat8);
+const page = IDL.Record({ records: IDL.Vec(IDL.Record({ key: bytes, value: bytes })), cursor: IDL.Opt(bytes) });
 const key = IDL.Record({ key: IDL.Vec(IDL.Nat8) });
 const record = IDL.Record({ value: IDL.Vec(IDL.Nat8), version: IDL.Nat64 });
 // What an error holds is of no interest: none is expected.
@@ -44,5 +46,6 @@ export const router = () =>
     ),
     get: IDL.Func([key], [result(IDL.Opt(record))], []),
     get_query: IDL.Func([key], [result(IDL.Opt(record))], ["query"]),
+    scan: IDL.Func([IDL.Record({ cursor: IDL.Opt(bytes), records_max: IDL.Opt(IDL.Nat32) })], [result(page)], []),
     status: IDL.Func([], [result(IDL.Record({ ready: IDL.Bool }))], ["query"]),
   });

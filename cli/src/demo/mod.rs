@@ -12,13 +12,14 @@ use sha2::{Digest, Sha256};
 
 use self::deployment::{Deployment, decode_answer};
 use self::figures::Figures;
-use self::files::{File, Found};
+use crate::files::{self, File, Found, Limits};
 
 mod deployment;
 mod figures;
-mod files;
 mod report;
 
+/// Files and bytes that one demo imports at most.
+const LIMITS: Limits = Limits { files_max: 30_000, bytes_max: 400_000_000 };
 /// Operations of each kind that run alone, so that what they use can be told exactly.
 const MEASURED_MAX: usize = 1_000;
 /// Skipped files and differences that are listed by name; further ones are only counted.
@@ -38,7 +39,7 @@ struct Stored<'a> {
 /// When the folder can't be read or holds no file that fits, or the network can't be started.
 pub fn run(folder: Option<PathBuf>, shards: u32, seed: u64) -> Result<ExitCode> {
     let folder = folder.map_or_else(files::crate_sources, Ok)?;
-    let found = files::find(&folder)?;
+    let found = files::find(&folder, LIMITS)?;
     ensure!(!found.files.is_empty(), "{} holds no file that fits", folder.display());
     println!("{} files, {} bytes in {}", found.files.len(), found.bytes, folder.display());
     tell_skipped(&found);
@@ -72,9 +73,7 @@ fn tell_skipped(found: &Found) {
     if found.beyond_limits > 0 {
         println!(
             "left out: {} files beyond {} files or {} bytes",
-            found.beyond_limits,
-            files::FILES_MAX,
-            files::IMPORT_BYTES_MAX
+            found.beyond_limits, LIMITS.files_max, LIMITS.bytes_max
         );
     }
 }

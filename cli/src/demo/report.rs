@@ -2,9 +2,10 @@
 
 use candid::Principal;
 use canopy_types::HashRange;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 
 use super::figures::{Figures, Use};
+use crate::shown::{grouped, table};
 
 /// Picks one figure of what an operation used.
 type Figure = fn(&Use) -> u128;
@@ -45,32 +46,4 @@ pub fn figures(puts: &Figures, gets: &Figures) -> Table {
         }
     }
     table
-}
-
-/// An empty table whose columns from `numbers` on are numbers.
-fn table(header: &[&str], numbers: usize) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    for column in table.column_iter_mut().skip(numbers) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
-}
-
-/// Writes a number with commas between groups of three digits.
-fn grouped(number: impl ToString) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).expect("digits are ASCII")).collect();
-    groups.join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn numbers_are_grouped_from_the_right() {
-        assert_eq!(super::grouped(1), "1");
-        assert_eq!(super::grouped(123), "123");
-        assert_eq!(super::grouped(1_234_567), "1,234,567");
-    }
 }

@@ -1,16 +1,20 @@
 //! What the library asks of its surroundings: calls, a clock, random bytes and time to wait.
 //!
-//! The library runs in canisters, in tests beside PocketIC, and can run in programs that speak to the Internet Computer
-//! through an agent. All that differs between them is behind [`Transport`].
+//! The library runs in canisters, in programs that speak to the Internet Computer through an agent, and in tests beside
+//! PocketIC. All that differs between them is behind [`Transport`].
 
 use candid::Principal;
 use std::future::Future;
 
+#[cfg(feature = "ic-agent")]
+mod agent;
 #[cfg(feature = "ic-cdk")]
 mod canister;
 #[cfg(feature = "pocket-ic")]
 mod pocket;
 
+#[cfg(feature = "ic-agent")]
+pub use agent::AgentTransport;
 #[cfg(feature = "ic-cdk")]
 pub use canister::CanisterTransport;
 #[cfg(feature = "pocket-ic")]

@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use candid::{CandidType, Encode, Principal};
+use ic_agent::Agent;
 use ic_agent::agent::{CallResponse, RejectCode, RejectResponse};
 use ic_agent::identity::AnonymousIdentity;
-use ic_agent::{Agent, AgentError};
 use tokio::runtime::Runtime;
 
 use super::*;

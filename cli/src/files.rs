@@ -1,4 +1,4 @@
-//! Which files the demo imports.
+//! The files below a folder, as keys and values.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use canopy_types::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
-/// Files that one demo imports at most.
-pub const FILES_MAX: usize = 30_000;
-/// Bytes that one demo imports at most.
-pub const IMPORT_BYTES_MAX: u64 = 400_000_000;
-/// Folders below the one given that are walked at most, so that no odd tree keeps the demo busy for ever.
+/// How much is taken of a folder at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub files_max: usize,
+    pub bytes_max: u64,
+}
+
+/// Folders below the one given that are walked at most, so that no odd tree keeps the command busy for ever.
 const FOLDERS_MAX: usize = 200_000;
 
 /// A file to import.
@@ -22,7 +25,7 @@ pub struct File {
     pub bytes: u64,
 }
 
-/// What a walk found. Files beyond [`FILES_MAX`] or [`IMPORT_BYTES_MAX`] are only counted.
+/// What a walk found. Files beyond the limits are only counted.
 #[derive(Debug, Default)]
 pub struct Found {
     pub files: Vec<File>,
@@ -36,7 +39,7 @@ pub struct Found {
 ///
 /// # Errors
 /// When `folder` itself can't be read, or holds more than 200,000 folders.
-pub fn find(folder: &Path) -> Result<Found> {
+pub fn find(folder: &Path, limits: Limits) -> Result<Found> {
     let mut found = Found::default();
     let mut waiting = vec![folder.to_path_buf()];
     let mut walked = 0;
@@ -59,7 +62,7 @@ pub fn find(folder: &Path) -> Result<Found> {
         for entry in entries {
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                Ok(kind) if kind.is_file() => found.add(folder, entry.path()),
+                Ok(kind) if kind.is_file() => found.add(folder, entry.path(), limits),
                 Ok(_) => {}
                 Err(error) => found.skipped.push((entry.path(), error.to_string())),
             }
@@ -82,7 +85,7 @@ pub fn crate_sources() -> Result<PathBuf> {
 }
 
 impl Found {
-    fn add(&mut self, folder: &Path, path: PathBuf) {
+    fn add(&mut self, folder: &Path, path: PathBuf, limits: Limits) {
         let bytes = match fs::metadata(&path) {
             Ok(metadata) => metadata.len(),
             Err(error) => return self.skipped.push((path, error.to_string())),
@@ -92,7 +95,7 @@ impl Found {
             self.skipped.push((path, format!("{bytes} bytes, a value may have {VALUE_BYTES_MAX}")));
         } else if key.len() > KEY_BYTES_MAX {
             self.skipped.push((path, format!("a path of {} bytes, a key may have {KEY_BYTES_MAX}", key.len())));
-        } else if self.files.len() == FILES_MAX || self.bytes + bytes > IMPORT_BYTES_MAX {
+        } else if self.files.len() == limits.files_max || self.bytes + bytes > limits.bytes_max {
             self.beyond_limits += 1;
         } else {
             self.bytes += bytes;
@@ -108,5 +111,4 @@ fn key_of(folder: &Path, path: &Path) -> Vec<u8> {
 }
 
 #[cfg(test)]
-#[path = "files_tests.rs"]
 mod tests;

@@ -1,5 +1,7 @@
 use super::*;
 
+const NO_LIMITS: Limits = Limits { files_max: usize::MAX, bytes_max: u64::MAX };
+
 fn tree(files: &[(&str, usize)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (name, bytes) in files {
@@ -17,7 +19,7 @@ fn keys(found: &Found) -> Vec<String> {
 #[test]
 fn files_come_in_the_order_of_their_names_with_keys_below_the_folder() {
     let folder = tree(&[("b/two", 2), ("a", 1), ("b/c/three", 3)]);
-    let found = find(folder.path()).expect("readable");
+    let found = find(folder.path(), NO_LIMITS).expect("readable");
     assert_eq!(keys(&found), ["a", "b/two", "b/c/three"]);
     assert_eq!(found.bytes, 6);
 }
@@ -25,7 +27,7 @@ fn files_come_in_the_order_of_their_names_with_keys_below_the_folder() {
 #[test]
 fn a_value_above_the_limit_is_skipped_by_name() {
     let folder = tree(&[("large", VALUE_BYTES_MAX + 1), ("fits", VALUE_BYTES_MAX)]);
-    let found = find(folder.path()).expect("readable");
+    let found = find(folder.path(), NO_LIMITS).expect("readable");
     assert_eq!(keys(&found), ["fits"]);
     assert_eq!(found.skipped.len(), 1);
     assert!(found.skipped[0].0.ends_with("large"));
@@ -35,11 +37,11 @@ fn a_value_above_the_limit_is_skipped_by_name() {
 fn links_are_not_followed() {
     let folder = tree(&[("a/file", 1)]);
     std::os::unix::fs::symlink(folder.path(), folder.path().join("a/loop")).expect("a link");
-    assert_eq!(keys(&find(folder.path()).expect("readable")), ["a/file"]);
+    assert_eq!(keys(&find(folder.path(), NO_LIMITS).expect("readable")), ["a/file"]);
 }
 
 #[test]
 fn a_missing_folder_is_an_error_that_names_it() {
-    let error = find(Path::new("/no/such/folder")).expect_err("there is none");
+    let error = find(Path::new("/no/such/folder"), NO_LIMITS).expect_err("there is none");
     assert!(format!("{error:#}").contains("/no/such/folder"), "{error:#}");
 }

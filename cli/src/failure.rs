@@ -1,0 +1,171 @@
+//! Why a command ends without having done what it was asked for, and the status it ends with.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use canopy_client::transport::CallError;
+use canopy_client::{NotDone, Reason};
+
+/// Why a command ended. Each kind has an exit code of its own, which README.md documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// What was asked for isn't there, or not all of it could be done.
+    Incomplete = 1,
+    /// The arguments, or files of this machine.
+    Local = 2,
+    /// The service refused: nothing was done.
+    Refused = 3,
+    /// No answer came: a write may have been done.
+    Unknown = 4,
+    /// The network isn't reached, or what is there isn't a router that this command understands.
+    Network = 5,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+impl Kind {
+    /// Names the kind for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Incomplete => "incomplete",
+            Self::Local => "local",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+            Self::Network => "network",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// One clear line, and its kind.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub kind: Kind,
+    message: String,
+}
+
+impl Failure {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    pub fn local(message: impl Into<String>) -> Self {
+        Self::new(Kind::Local, message)
+    }
+
+    pub fn network(message: impl Into<String>) -> Self {
+        Self::new(Kind::Network, message)
+    }
+
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(Kind::Refused, message)
+    }
+
+    /// Puts what was being done before it.
+    pub fn during(self, what: impl fmt::Display) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+
+    /// Puts what to do about it behind it.
+    pub fn with_advice(self, advice: impl fmt::Display) -> Self {
+        Self { message: format!("{}; {advice}", self.message), ..self }
+    }
+
+    /// Tells people in a line on stderr, and machines as JSON there.
+    pub fn tell(&self, json: bool) -> ExitCode {
+        let code = self.kind as u8;
+        if json {
+            let told = serde_json::json!({
+                "error": { "kind": self.kind.name(), "exit_code": code, "message": self.to_string() }
+            });
+            eprintln!("{told}");
+        } else {
+            eprintln!("error: {self}");
+        }
+        ExitCode::from(code)
+    }
+}
+
+/// Shows the message in one line, whatever the network or a file system put into it.
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<&str> = self.message.split_whitespace().collect();
+        formatter.write_str(&words.join(" "))
+    }
+}
+
+impl From<NotDone> for Failure {
+    fn from(not_done: NotDone) -> Self {
+        let reason = not_done.reason;
+        let kind = match &reason {
+            Reason::NoAnswer { .. } | Reason::NotUnderstood { .. } => Kind::Network,
+            Reason::NotSent { reject_code: 0 | 1, .. } | Reason::Rejected { reject_code: 3, .. } => Kind::Network,
+            Reason::KeyEmpty | Reason::KeyTooLong { .. } | Reason::ValueTooLong { .. } => Kind::Local,
+            Reason::TimeToLiveOutOfBounds { .. } | Reason::KeyTwice { .. } => Kind::Local,
+            _ => Kind::Refused,
+        };
+        Self::new(kind, sentence(&reason))
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Unknown { message } => Self::new(Kind::Unknown, format!("no answer came: {message}")),
+            CallError::NotSent { reject_code, message } => {
+                NotDone::from(Reason::NotSent { reject_code, message }).into()
+            }
+            CallError::Rejected { reject_code, message } => {
+                NotDone::from(Reason::Rejected { reject_code, message }).into()
+            }
+        }
+    }
+}
+
+/// Says in words why something was not done.
+pub fn sentence(reason: &Reason) -> String {
+    match reason {
+        Reason::NotReady { retry_after_milliseconds } => {
+            format!("not done: the service is starting; try again in {retry_after_milliseconds} ms")
+        }
+        Reason::Busy { retry_after_milliseconds, reason } => {
+            format!("not done: the service is busy ({reason:?}); try again in {retry_after_milliseconds} ms")
+        }
+        Reason::Unauthorised { caller } => format!("not done: {caller} may not do that"),
+        Reason::KeyEmpty => "a key has at least one byte".to_string(),
+        Reason::KeyTooLong { bytes, bytes_max } => {
+            format!("the key has {bytes} bytes, and a key has at most {bytes_max}")
+        }
+        Reason::ValueTooLong { bytes, bytes_max } => {
+            format!("the value has {bytes} bytes, and a value has at most {bytes_max}")
+        }
+        Reason::TimeToLiveOutOfBounds { milliseconds, milliseconds_min, milliseconds_max } => format!(
+            "a time to live of {milliseconds} ms is out of bounds: {milliseconds_min} ms to {milliseconds_max} ms"
+        ),
+        Reason::PreconditionFailed { found: Some(version) } => {
+            format!("not done: the record is there, with version {}", version.0)
+        }
+        Reason::PreconditionFailed { found: None } => "not done: there is no record".to_string(),
+        Reason::OperationTooOld { .. } | Reason::OperationFromTheFuture { .. } => {
+            "not done: this machine's clock and the network's are too far apart".to_string()
+        }
+        Reason::OutOfSpace { shard } => format!("not done: shard {shard} has no memory left"),
+        Reason::ShardUnavailable { shard, reject_code, message } => {
+            format!("not done: shard {shard} doesn't answer (code {reject_code}: {message})")
+        }
+        Reason::NotSent { reject_code: 0 | 1, message } => format!("the network is not reached: {message}"),
+        Reason::NotSent { reject_code: 4, message } => format!("not done: the caller may not do that ({message})"),
+        Reason::NotSent { reject_code, message } | Reason::Rejected { reject_code, message } => {
+            format!("not done: the network refused it (code {reject_code}: {message})")
+        }
+        Reason::NoAnswer { message } => format!("no answer came: {message}"),
+        Reason::NotUnderstood { message } => {
+            format!("the router and this command don't understand each other: {message}")
+        }
+        Reason::InvalidCursor { message } => format!("the cursor is none of this service: {message}"),
+        other => format!("not done: {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

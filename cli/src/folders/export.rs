@@ -1,0 +1,150 @@
+//! `export`: records become the files of a folder.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use candid::Principal;
+use canopy_client::{ScanOptions, ScannedRecord};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::{Ending, Tally, names};
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::places::write_whole;
+use crate::shown::{confirm, key_text, spinner};
+
+/// The file in the folder that tells how far an export has come. It is removed when all is done.
+const PROGRESS_FILE: &str = ".canopy-export.json";
+
+/// What `export` is given.
+#[derive(Args)]
+#[group(skip)]
+pub struct ExportOptions {
+    /// The folder; made if it isn't there.
+    folder: PathBuf,
+    /// Only keys that begin with this, which the files' names leave out.
+    #[arg(short, long, default_value = "")]
+    prefix: String,
+    /// Ask one replica: faster and free, but possibly a moment old, and only as honest as it.
+    #[arg(long)]
+    query: bool,
+    /// Don't ask before writing into a folder that holds files.
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// How far an export has come.
+#[derive(Serialize, Deserialize)]
+struct Progress {
+    router: Principal,
+    prefix: String,
+    /// Where the next page begins, in base64.
+    cursor: String,
+    files: u64,
+}
+
+/// Writes every record into a file.
+pub async fn run(connection: &Connection, options: ExportOptions, ending: &Ending, json: bool) -> Result<(), Failure> {
+    let folder = &options.folder;
+    let failed = |error: io::Error| Failure::local(format!("can't write {}: {error}", folder.display()));
+    let session = connection.open().await?;
+    let router = session.router();
+    fs::create_dir_all(folder).map_err(failed)?;
+    let progress_file = folder.join(PROGRESS_FILE);
+    let before = read_progress(&progress_file)?.filter(|progress| {
+        progress.router == router && progress.prefix == options.prefix && STANDARD.decode(&progress.cursor).is_ok()
+    });
+    let is_empty = fs::read_dir(folder).map_err(failed)?.next().is_none();
+    if before.is_none() && !is_empty {
+        confirm(&format!("{} holds files, and some may be replaced; go on?", folder.display()), options.yes)?;
+    }
+    let mut tally = Tally { before: before.as_ref().map_or(0, |progress| progress.files), ..Tally::default() };
+    let cursor = before.and_then(|progress| STANDARD.decode(progress.cursor).ok());
+    let key_prefix = (!options.prefix.is_empty()).then(|| options.prefix.clone().into_bytes());
+    let scan_options = ScanOptions { key_prefix, cursor, one_replica: options.query, ..ScanOptions::default() };
+    let mut scan = session.client.scan(scan_options);
+    let spinner = spinner("export", json);
+    let ended = loop {
+        if ending.is_asked() {
+            break Err(tally.interrupted("written"));
+        }
+        let page = match scan.next_page().await {
+            Ok(Some(page)) => page,
+            Ok(None) => break Ok(()),
+            Err(not_done) => break Err(tally.so_far(Failure::from(not_done).during("export"), "written")),
+        };
+        let written = page.iter().try_for_each(|record| write(folder, record, &options.prefix, &mut tally));
+        if let Err(failure) = written {
+            break Err(tally.so_far(failure, "written"));
+        }
+        spinner.set_message(format!("{} files, {} bytes", tally.files, tally.bytes));
+        spinner.tick();
+        let Some(cursor) = scan.cursor() else { continue };
+        let files = tally.files + tally.before;
+        let progress = Progress { router, prefix: options.prefix.clone(), cursor: STANDARD.encode(cursor), files };
+        let bytes = serde_json::to_vec(&progress).expect("text and numbers are always JSON");
+        if let Err(error) = write_whole(&progress_file, &bytes) {
+            break Err(
+                tally.so_far(Failure::local(format!("can't write {}: {error}", progress_file.display())), "written")
+            );
+        }
+    };
+    spinner.finish_and_clear();
+    ended?;
+    match fs::remove_file(&progress_file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    tally.tell("wrote", json)
+}
+
+/// Writes a record into its file.
+fn write(folder: &Path, record: &ScannedRecord, prefix: &str, tally: &mut Tally) -> Result<(), Failure> {
+    let key = record.key.strip_prefix(prefix.as_bytes()).unwrap_or(&record.key);
+    if key.is_empty() {
+        let why = "its key is the prefix alone, so its file would have no name".to_string();
+        tally.troubles.push((key_text(&record.key), why));
+        return Ok(());
+    }
+    let path = folder.join(names::path_of(key));
+    let written = match write_below(&path, &record.value) {
+        // One key may be a folder of another's path.
+        Err(error) if is_in_the_way(&error) => write_below(&folder.join(names::hexadecimal_path(key)), &record.value),
+        other => other,
+    };
+    written.map_err(|error| Failure::local(format!("can't write {}: {error}", path.display())))?;
+    tally.files += 1;
+    tally.bytes += record.value.len() as u64;
+    Ok(())
+}
+
+/// Writes a file, and makes the folders above it.
+fn write_below(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    write_whole(path, bytes)
+}
+
+fn is_in_the_way(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::DirectoryNotEmpty
+    )
+}
+
+fn read_progress(path: &Path) -> Result<Option<Progress>, Failure> {
+    match fs::read(path) {
+        // What isn't understood was written by another version: begin anew.
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::local(format!("can't read {}: {error}", path.display()))),
+    }
+}

@@ -1,0 +1,96 @@
+use std::fs;
+
+use serde_json::json;
+
+use crate::fixture::{Network, command, run, text};
+
+/// An Ed25519 key of nobody in particular, as `icp identity export` writes them.
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\n-----END PRIVATE KEY-----\n";
+
+#[test]
+fn the_local_network_is_found_by_the_others_and_gone_after_ctrl_c() {
+    let mut network = Network::start();
+    let status = network.json(&["status"]);
+    assert_eq!((&status["ready"], &status["router"]), (&json!(true), &json!(network.router)));
+    assert_eq!(status["shards"].as_array().expect("a list").len(), 2);
+    assert!(network.done(&["status"]).contains("2 of 2 open"));
+    network.done(&["put", "key", "value"]);
+    let shards = network.done(&["shards", "--json"]);
+    let records: u64 = shards
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).expect("JSON")["records"].as_u64().expect("a number")
+        })
+        .sum();
+    assert_eq!((shards.lines().count(), records), (2, 1));
+    assert!(network.done(&["shards"]).contains("hash range"));
+    assert_eq!(network.interrupt(), 0);
+    network.run(&["get", "key"]).failed(2, "no local network runs");
+}
+
+#[test]
+fn roles_are_given_and_taken_away() {
+    let network = Network::start();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let key = folder.path().join("key.pem");
+    fs::write(&key, KEY).expect("writable");
+    let principal = network.done(&["principal", "--identity", text(&key)]).trim().to_string();
+    let other = |arguments: &[&str]| network.run(&[arguments, &["--identity", text(&key)]].concat());
+    other(&["put", "app/a", "x"]).failed(3, "may not do that");
+    other(&["roles", "list"]).failed(3, "may not");
+    network.done(&["roles", "grant", "writer", &principal, "--prefix", "app/"]);
+    other(&["put", "app/a", "x"]).done();
+    other(&["put", "elsewhere", "x"]).failed(3, "may not do that");
+    network.done(&["roles", "grant", "reader", "everyone", "--prefix", "public/"]);
+    network.done(&["put", "public/a", "open"]);
+    let anonymous = network.run(&["get", "public/a", "--identity", "anonymous"]);
+    assert_eq!(anonymous.output, b"open", "{anonymous:?}");
+    let listed = network.done(&["roles", "list"]);
+    assert!(listed.contains(&principal) && listed.contains("app/*") && listed.contains("everyone"), "{listed}");
+    network.run(&["roles", "grant", "writer", "everyone"]).failed(3, "everyone can only be a reader");
+    network.run(&["roles", "revoke", "writer", &principal]).failed(2, "--yes");
+    network.run(&["roles", "revoke", "writer", &principal, "--yes"]).failed(3, "there is no such grant");
+    network.done(&["roles", "revoke", "writer", &principal, "--prefix", "app/", "--yes"]);
+    assert!(!network.done(&["roles", "list"]).contains(&principal));
+}
+
+#[test]
+fn the_policy_is_shown_and_set() {
+    let network = Network::start();
+    assert!(network.done(&["policy", "show"]).contains("no limit"));
+    let set = network.json(&["policy", "set", "--operations-per-minute", "6000"]);
+    assert_eq!(set, json!({ "operations_per_minute_max": 6000, "bytes_per_minute_max": null }));
+    network.run(&["policy", "set", "--bytes-per-minute", "7"]).failed(3, "bytes_per_minute_max can't be 7");
+    assert!(network.done(&["policy", "show"]).contains("6,000"));
+    assert_eq!(
+        network.json(&["policy", "set", "--operations-per-minute", "0"])["operations_per_minute_max"],
+        json!(null)
+    );
+}
+
+#[test]
+fn shells_get_completions_and_people_examples() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let completions = run(command(home.path(), &["completions", shell]), b"").done();
+        assert!(completions.contains("import") && completions.contains("canopy"), "{shell}");
+    }
+    assert!(run(command(home.path(), &["--help"]), b"").done().contains("Exit codes:"));
+    for name in ["dev", "demo", "put", "get", "delete", "scan", "import", "export", "status"] {
+        let help = run(command(home.path(), &[name, "--help"]), b"").done();
+        assert!(help.contains("Examples:") && help.contains(&format!("canopy {name}")), "{name}");
+    }
+}
+
+#[test]
+fn an_application_canister_stores_and_what_it_stored_is_found() {
+    let network = Network::start_with(&["--example"]);
+    assert!(network.done(&["call", "application", "visit", "(\"home\")"]).contains("Ok = 1"));
+    assert!(network.done(&["call", "application", "visit", "(\"home\")"]).contains("Ok = 2"));
+    assert_eq!(network.run(&["get", "home"]).output, 2_u64.to_le_bytes());
+    network.run(&["call", "application", "visit", "(home"]).failed(2, "the arguments");
+    network.run(&["call", "application", "nothing"]).failed(3, "nothing");
+    let router = network.router.clone();
+    assert!(network.done(&["call", &router, "status", "--query"]).contains("ready = true"));
+    Network::start().run(&["call", "application", "visit"]).failed(2, "installed no application");
+}

@@ -1,0 +1,9 @@
+//! The real binary against the real router and shards, over the simulator's HTTP interface.
+
+mod fixture; // Networks, and runs of the command.
+mod proxy; // A network that can be cut off.
+
+mod administration; // Roles, policy, state.
+mod bad_input; // What isn't there, isn't right, or breaks.
+mod folders; // Imports and exports, whole and ended.
+mod records; // Put, get, delete, scan.
