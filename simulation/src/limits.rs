@@ -70,19 +70,17 @@ impl Limits {
         let Some(answer) = network.answer(message) else { return };
         let limit = *limit;
         self.open = None;
-        match answer {
-            Ok(reply) => match decode::<SetPolicyResult>(&reply) {
-                Ok(Ok(policy)) if policy.operations_per_minute_max.unwrap_or(0) == limit => {
-                    if limit == 0 {
-                        self.lifted = true;
-                    } else {
-                        self.held_from.get_or_insert(network.instance.time_nanos());
-                    }
-                }
-                other => self.impossible = Some(Impossible(format!("a legal policy was answered {other:?}"))),
-            },
-            // Not run, or taken back; it is sent again.
-            Err(_) => {}
+        // A call that was rejected was not run, or was taken back; it is sent again.
+        let Ok(reply) = answer else { return };
+        match decode::<SetPolicyResult>(&reply) {
+            Ok(Ok(policy)) if policy.operations_per_minute_max.unwrap_or(0) != limit => {
+                self.impossible = Some(Impossible(format!("a limit of {limit} was answered {policy:?}")));
+            }
+            Ok(Ok(_)) if limit == 0 => self.lifted = true,
+            Ok(Ok(_)) => {
+                self.held_from.get_or_insert(network.instance.time_nanos());
+            }
+            other => self.impossible = Some(Impossible(format!("a legal policy was answered {other:?}"))),
         }
     }
 }
