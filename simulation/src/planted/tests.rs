@@ -41,3 +41,12 @@ fn an_edit_that_fits_nowhere_or_twice_is_refused() {
     assert!(apply(&edit, "a a").is_err());
     assert_eq!(apply(&edit, "a c"), Ok("b c".to_string()));
 }
+
+#[test]
+fn the_reduced_workspace_is_built_quickly() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace has a manifest");
+    let reduced = reduce_workspace(&manifest);
+    for line in ["lto = false", "incremental = true", "codegen-units = 64", "opt-level = 1"] {
+        assert_eq!(reduced.lines().filter(|found| *found == line).count(), 1, "{line}");
+    }
+}
