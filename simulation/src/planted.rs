@@ -54,7 +54,7 @@ pub struct Planted {
 pub const ALL: &[Planted] = &[
     Planted {
         name: "put-sent-again",
-        checker: Checker::Linearizability,
+        checker: Checker::ExactlyOnce,
         edits: &[Edit {
             file: "router/src/calls.rs",
             find: "if is_unknown { request.effect != Effect::Write }",
@@ -206,7 +206,7 @@ pub const ALL: &[Planted] = &[
     },
     Planted {
         name: "version-after-delete",
-        checker: Checker::Linearizability,
+        checker: Checker::ExactlyOnce,
         edits: &[
             Edit {
                 file: "shard/src/store/write.rs",
