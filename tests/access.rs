@@ -76,6 +76,9 @@ fn what_a_role_is_not_for_is_refused_by_a_shard_too() {
         methods.collect::<Vec<Method>>()
     };
     for shard in cluster.shards() {
+        let of_transfers = ["begin_transfer", "transfer_progress", "cancel_transfer", "import_batch", "hand_over"];
+        check_refused_from_outside(&cluster, shard, &beyond(&of_transfers), writer());
+        check_refused_behind_inspection(&cluster, shard, &beyond(&of_transfers));
         check_refused_from_outside(&cluster, shard, &beyond(&["info", "set_roles"]), writer());
         // The batch writes, and so does nobody who only reads; nor does anybody for an administrator.
         let writing = beyond(&["put", "delete", "apply", "info", "set_roles"]);
@@ -159,7 +162,7 @@ enum May {
     Administer,
 }
 
-/// Tells what one must be allowed for a method; `None` for what only a router may.
+/// Tells what one must be allowed for a method; `None` for what only a router may, or the other end of a transfer.
 fn needed(canister: Canister, method: &str) -> Option<May> {
     match (canister, method) {
         (_, "get" | "get_query" | "get_many" | "scan" | "scan_query") | (Canister::Router, "routing_table") => {
@@ -168,7 +171,7 @@ fn needed(canister: Canister, method: &str) -> Option<May> {
         (Canister::Router, "status") => Some(May::Read),
         // The batch contains a put.
         (_, "put" | "delete" | "put_many" | "delete_many") | (Canister::Shard, "apply") => Some(May::Write),
-        (Canister::Shard, "set_roles") => None,
+        (Canister::Shard, "set_roles" | "import_batch" | "hand_over") => None,
         _ => Some(May::Administer),
     }
 }

@@ -23,11 +23,13 @@ mod direct; // Callers who ask the shards themselves.
 mod flood; // Thousands of calls that arrive together.
 mod load; // Many operations at once, and against a model.
 mod many; // Batches.
+mod moved; // Ranges that moved, asked for in every way.
 mod operations; // Put, get and delete.
 mod rates; // How much callers may ask for per minute.
 mod releases; // Upgrades from every released version.
 mod roles; // Roles given and taken away, limited ones, and reading for everyone.
 mod scan; // Pages of everything.
+mod split; // Ranges that change hands while they are read and written.
 mod start_up; // From an empty router to one that serves.
 mod unavailable; // Shards that are stopped or gone.
 mod upgrades; // Upgrades of router and shards.

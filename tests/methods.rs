@@ -16,10 +16,16 @@ use canopy_types::shard::{
     ShardInfoResult, ShardPutResult, ShardScanArguments, ShardScanError, ShardScanResult, ShardSetRolesResult,
 };
 use canopy_types::status::StatusResult;
+use canopy_types::transfer::{
+    BeginTransferArguments, BeginTransferResult, CancelTransferArguments, CancelTransferResult, HandOverArguments,
+    HandOverResult, ImportArguments, ImportResult, MergeShardArguments, MoveError, MoveResult, SplitShardArguments,
+    StopTransferArguments, StopTransferResult, TransferError, TransferProgressArguments, TransferProgressResult,
+    TransferSide,
+};
 use canopy_types::{
-    BatchError, DeleteArguments, DeleteError, DeleteItem, DeleteManyArguments, DeleteManyResult, DeleteResult,
-    GetError, GetManyArguments, GetManyResult, GetResult, PutError, PutManyArguments, PutManyResult, PutResult,
-    ScanArguments, ScanError, ScanResult, ShardIndex,
+    BatchError, DeleteArguments, DeleteError, DeleteItem, DeleteManyArguments, DeleteManyResult, DeleteResult, Epoch,
+    GetError, GetManyArguments, GetManyResult, GetResult, HashRange, KeyHash, PutError, PutManyArguments,
+    PutManyResult, PutResult, ScanArguments, ScanError, ScanResult, ShardIndex, TransferId,
 };
 
 use serde_bytes::ByteBuf;
@@ -58,6 +64,9 @@ pub struct Method {
     /// Reads a refusal out of a reply; `None` when the reply is none.
     pub refusal: fn(&[u8]) -> Option<Refusal>,
 }
+
+/// A transfer that was never begun.
+const TRANSFER: TransferId = TransferId([7; 16]);
 
 /// The key that the arguments of [`router_methods`] and [`shard_methods`] are about.
 pub const WITNESS_KEY: &[u8] = b"witness";
@@ -188,6 +197,24 @@ pub fn router_methods() -> Vec<Method> {
             },
         },
         Method {
+            name: "split_shard",
+            kind: Kind::Update,
+            argument: encode(&SplitShardArguments { shard: ShardIndex(0), at: None }),
+            refusal: |reply| decode::<MoveResult>(reply).ok()?.err().and_then(move_refusal),
+        },
+        Method {
+            name: "merge_shard",
+            kind: Kind::Update,
+            argument: encode(&MergeShardArguments { shard: ShardIndex(0), into: ShardIndex(1) }),
+            refusal: |reply| decode::<MoveResult>(reply).ok()?.err().and_then(move_refusal),
+        },
+        Method {
+            name: "stop_transfer",
+            kind: Kind::Update,
+            argument: encode(&StopTransferArguments { id: TRANSFER }),
+            refusal: |reply| decode::<StopTransferResult>(reply).ok()?.err().and_then(move_refusal),
+        },
+        Method {
             name: "roles",
             kind: Kind::Query,
             argument: no_arguments(),
@@ -284,6 +311,47 @@ pub fn shard_methods_as(caller: Principal) -> Vec<Method> {
             argument: encode(&roles_word()),
             refusal: |reply| decode::<ShardSetRolesResult>(reply).ok()?.err().and_then(shard_refusal),
         },
+        Method {
+            name: "begin_transfer",
+            kind: Kind::Update,
+            argument: encode(&BeginTransferArguments {
+                id: TRANSFER,
+                side: TransferSide::Source,
+                peer: stranger(),
+                range: HashRange { first: KeyHash(0), last: KeyHash(0) },
+                epoch: Epoch(2),
+            }),
+            refusal: |reply| decode::<BeginTransferResult>(reply).ok()?.err().and_then(transfer_refusal),
+        },
+        Method {
+            name: "transfer_progress",
+            kind: Kind::Update,
+            argument: encode(&TransferProgressArguments { id: TRANSFER }),
+            refusal: |reply| decode::<TransferProgressResult>(reply).ok()?.err().and_then(transfer_refusal),
+        },
+        Method {
+            name: "cancel_transfer",
+            kind: Kind::Update,
+            argument: encode(&CancelTransferArguments { id: TRANSFER, epoch: Epoch(2) }),
+            refusal: |reply| decode::<CancelTransferResult>(reply).ok()?.err().and_then(transfer_refusal),
+        },
+        Method {
+            name: "import_batch",
+            kind: Kind::Update,
+            argument: encode(&ImportArguments { id: TRANSFER, shard_time_nanoseconds: 0, batch: ByteBuf::from([1]) }),
+            refusal: |reply| decode::<ImportResult>(reply).ok()?.err().and_then(transfer_refusal),
+        },
+        Method {
+            name: "hand_over",
+            kind: Kind::Update,
+            argument: encode(&HandOverArguments {
+                id: TRANSFER,
+                shard_time_nanoseconds: 0,
+                removed_version: 0,
+                batch: ByteBuf::from([1]),
+            }),
+            refusal: |reply| decode::<HandOverResult>(reply).ok()?.err().and_then(transfer_refusal),
+        },
     ]
 }
 
@@ -331,6 +399,22 @@ fn get_refusal(reply: &[u8]) -> Option<Refusal> {
 fn read_refusal(error: ReadError) -> Refusal {
     match error {
         ReadError::Unauthorised { caller } => Refusal::Unauthorised(caller),
+    }
+}
+
+fn move_refusal(error: MoveError) -> Option<Refusal> {
+    match error {
+        MoveError::Unauthorised { caller } => Some(Refusal::Unauthorised(caller)),
+        MoveError::MalformedArguments { .. } => Some(Refusal::Malformed),
+        _ => None,
+    }
+}
+
+fn transfer_refusal(error: TransferError) -> Option<Refusal> {
+    match error {
+        TransferError::Unauthorised { caller } => Some(Refusal::Unauthorised(caller)),
+        TransferError::MalformedArguments { .. } => Some(Refusal::Malformed),
+        _ => None,
     }
 }
 

@@ -6,7 +6,7 @@
 use candid::Principal;
 use canopy_types::api::RoutingTableResult;
 use canopy_types::shard::WrongShard;
-use canopy_types::{Epoch, HashRange, HashSecret, KeyHash, Route, RoutingTable};
+use canopy_types::{HashSecret, RoutingTable};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
@@ -80,9 +80,10 @@ impl Routes {
         let mut known = self.known();
         let Some((secret, table)) = &mut known.routes else { return false };
         let hash = secret.hash(key);
-        let repaired = wrong.owner.filter(|owner| *owner != asked).and_then(|owner| {
-            let repaired = move_to_owner(table, asked, hash, wrong, owner)?;
-            (repaired.routes.len() <= ROUTES_MAX && repaired.check_invariants().is_ok()).then_some(repaired)
+        let repaired = wrong.owner.zip(wrong.moved.as_ref()).and_then(|(owner, moved)| {
+            let is_news = owner != asked && moved.range.contains(hash) && table.find(hash)?.epoch < moved.epoch;
+            let repaired = is_news.then(|| table.give(moved.range, owner, moved.epoch))?;
+            (repaired.routes.len() <= ROUTES_MAX).then_some(repaired)
         });
         match repaired {
             Some(repaired) => {
@@ -152,43 +153,6 @@ impl Drop for Fetching<'_> {
     fn drop(&mut self) {
         self.routes.known().is_being_fetched = false;
     }
-}
-
-/// Gives what `asked` had and hasn't any more to `owner`; `None` when the word is older than the table.
-fn move_to_owner(
-    table: &RoutingTable,
-    asked: Principal,
-    hash: KeyHash,
-    wrong: &WrongShard,
-    owner: Principal,
-) -> Option<RoutingTable> {
-    let known = table.find(hash)?;
-    if known.shard != asked || wrong.epoch < known.epoch || wrong.range.contains(hash) || !wrong.range.is_valid() {
-        return None;
-    }
-    let mut routes = Vec::with_capacity(table.routes.len() + 2);
-    for route in &table.routes {
-        if route.shard != asked {
-            routes.push(route.clone());
-            continue;
-        }
-        for (range, shard) in pieces(route.range, wrong.range, asked, owner) {
-            // The owner's epoch isn't told; the lowest is replaced by whatever is heard next.
-            let epoch = if shard == asked { wrong.epoch } else { Epoch::FIRST };
-            routes.push(Route { range, shard, epoch });
-        }
-    }
-    Some(RoutingTable { routes })
-}
-
-/// Cuts a route's range into what is still `asked`'s and what isn't.
-fn pieces(range: HashRange, still: HashRange, asked: Principal, owner: Principal) -> Vec<(HashRange, Principal)> {
-    let (first, last) = (range.first.max(still.first), range.last.min(still.last));
-    let Some(common) = HashRange::new(first, last) else { return vec![(range, owner)] };
-    let before = common.first.0.checked_sub(1).and_then(|last| HashRange::new(range.first, KeyHash(last)));
-    let after = common.last.0.checked_add(1).and_then(|first| HashRange::new(KeyHash(first), range.last));
-    let pieces = [before.map(|range| (range, owner)), Some((common, asked)), after.map(|range| (range, owner))];
-    pieces.into_iter().flatten().collect()
 }
 
 /// What was heard of a shard that was asked directly, and whether asking another one by the table makes sense.

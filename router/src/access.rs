@@ -16,9 +16,8 @@ pub fn required_role(method: &str) -> Option<Role> {
     match method {
         "get" | "get_query" | "get_many" | "scan" | "scan_query" | "routing_table" | "status" => Some(Role::Reader),
         "put" | "delete" | "put_many" | "delete_many" => Some(Role::Writer),
-        "resolve_alarm" | "grant" | "revoke" | "roles" | "renew_roles" | "policy" | "set_policy" => {
-            Some(Role::Administrator)
-        }
+        "resolve_alarm" | "split_shard" | "merge_shard" | "stop_transfer" | "grant" | "revoke" | "roles"
+        | "renew_roles" | "policy" | "set_policy" => Some(Role::Administrator),
         _ => None,
     }
 }

@@ -24,7 +24,7 @@ use canopy_types::{
 use crate::access::{authorise, authorise_key, count};
 use crate::calls::{self, Deadline, Effect, OPEN_READ_BATCHES_MAX, Request, calls_open};
 use crate::operations::{APPLY, effect, general_delete, general_put, ordinary_delete, ordinary_put};
-use crate::refusal::Failure;
+use crate::refusal::{Failure, range_moves};
 use crate::routing::{check_key, check_operation, check_time_to_live, check_value};
 use crate::state;
 
@@ -46,7 +46,7 @@ pub async fn put_many() -> Result<Vec<u8>, BatchError<PutError>> {
     if results.iter().all(Result::is_ok) {
         return Ok(many::puts_done(results.iter().map(|result| *result.as_ref().expect("all are done"))));
     }
-    shorten(&mut results);
+    settle(&mut results);
     let result = |result: Result<Version, Failure>| result.map(|version| PutReply { version }).map_err(PutError::from);
     Ok(codec::encode(&PutManyResult::Ok(results.into_iter().map(result).collect())))
 }
@@ -92,7 +92,7 @@ pub async fn delete_many() -> Result<Vec<u8>, BatchError<DeleteError>> {
     if results.iter().all(Result::is_ok) {
         return Ok(many::deletes_done(results.iter().map(|result| *result.as_ref().expect("all are done"))));
     }
-    shorten(&mut results);
+    settle(&mut results);
     let result = |result: Result<Option<Version>, Failure>| {
         result.map(|deleted| DeleteReply { deleted }).map_err(DeleteError::from)
     };
@@ -156,7 +156,7 @@ pub async fn get_many() -> Result<Vec<u8>, BatchError<GetError>> {
             _ => None,
         },
     );
-    shorten(&mut results);
+    settle(&mut results);
     let payload_bytes = fit(&mut results, |found| match found {
         Found::Record(head, value) if head.include_value => value.len(),
         _ => 0,
@@ -254,6 +254,19 @@ async fn send<E>(
     let replies = calls::together::all(sending).await;
     let part = |(part, reply): (PartOfBatch, _)| Part { shard: part.shard, places: part.places, reply };
     Ok(parts.into_iter().zip(replies).map(part).collect())
+}
+
+/// Learns where the keys are that shards don't own any more, and makes what callers are told of each item. Items are not
+/// sent elsewhere, because nothing of a batch is kept; sent again under the same operation, they find their way.
+fn settle<T>(results: &mut [Result<T, Failure>]) {
+    for result in &mut *results {
+        if let Err(Failure::Elsewhere { shard, wrong, unknown }) = result {
+            calls::owner(*shard, wrong);
+            let unknown = unknown.take().map(|unknown| *unknown);
+            *result = Err(unknown.unwrap_or_else(|| Failure::NotDone(range_moves())));
+        }
+    }
+    shorten(results);
 }
 
 fn check_count<E>(items: usize) -> Result<(), BatchError<E>> {

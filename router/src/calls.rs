@@ -11,12 +11,12 @@
 use candid::{CandidType, Principal};
 use canopy_types::api::Refusal;
 use canopy_types::limits::bounded_reason;
-use canopy_types::shard::ShardError;
+use canopy_types::shard::{ShardError, WrongShard};
 use canopy_types::{BusyReason, codec};
 use ic_cdk::call::{Call, CallFailed};
 use serde::de::DeserializeOwned;
 
-use crate::refusal::{Failure, REJECT_CODE_UNKNOWN, from_shard};
+use crate::refusal::{Failure, REJECT_CODE_UNKNOWN, heard, range_moves};
 use crate::state::{self, OpenCall};
 
 pub mod deadline;
@@ -43,8 +43,11 @@ const CALL_CYCLES_MAX: u128 = 200_000_000_000;
 /// Sendings of one call.
 const ATTEMPTS_MAX: u32 = 2;
 
-/// Longest arguments that are kept for a second sending. Longer ones are not, because all that is open together has to
-/// fit the heap.
+/// Times that a call follows shards' words about who owns what it asks for.
+const REDIRECTS_MAX: u32 = 2;
+
+/// Longest arguments that are kept for a second sending, there or elsewhere. Longer ones are not, because all that is open
+/// together has to fit the heap.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// How long callers are told to wait, by what is short.
@@ -77,6 +80,13 @@ pub struct Request {
     pub effect: Effect,
 }
 
+impl Request {
+    /// Tells whether the arguments are there, and stay while the call is open.
+    fn is_kept(&self) -> bool {
+        (1..=KEPT_BYTES_MAX).contains(&self.arguments.len())
+    }
+}
+
 /// What a shard answered.
 pub struct Reply {
     pub bytes: Vec<u8>,
@@ -94,6 +104,10 @@ impl Reply {
     /// comes from the write's receipt.
     pub fn settle<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
         match (result, &self.unknown) {
+            // Where it is asked next, the receipt of that attempt may lie.
+            (Err(Failure::Elsewhere { shard, wrong, .. }), Some(unknown)) => {
+                Err(Failure::Elsewhere { shard, wrong, unknown: Some(Box::new(unknown.clone())) })
+            }
             (Err(Failure::NotDone(refusal)), Some(unknown)) if !is_outcome(&refusal) => Err(unknown.clone()),
             (result, _) => result,
         }
@@ -122,15 +136,48 @@ fn open_call(request: &Request) -> Result<OpenCall, Refusal> {
     state::open_call(request.shard, OPEN_CALLS_PER_SHARD_MAX).map_err(|open| calls_open(open, OPEN_CALLS_PER_SHARD_MAX))
 }
 
-/// Admits one call and sends it.
+/// Admits one call, sends it, and has `read` make something of the shard's answer. Where a shard says that another one
+/// owns what it was asked for, that one is asked, at once: what a shard refuses so it hasn't run.
 ///
 /// # Errors
 ///
 /// Why there is no answer. Nothing was done, unless it says `Unknown`.
-pub async fn send(request: Request, deadline: Deadline) -> Result<Reply, Failure> {
-    check_cycles([&request].into_iter())?;
-    let open = open_call(&request)?;
-    send_admitted(request, open, deadline).await
+pub async fn ask<T>(
+    mut request: Request,
+    deadline: Deadline,
+    read: impl Fn(Principal, Reply) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut unknown = None;
+    for redirect in 0..=REDIRECTS_MAX {
+        let admitted = check_cycles([&request].into_iter()).and_then(|()| open_call(&request));
+        let open = admitted.map_err(|refusal| unknown.take().unwrap_or(Failure::NotDone(refusal)))?;
+        let reply = send_request(&mut request, open, deadline, unknown.take()).await?;
+        match read(request.shard, reply) {
+            Err(Failure::Elsewhere { shard, wrong, unknown: earlier }) => {
+                let owner = owner(shard, &wrong).filter(|_| redirect < REDIRECTS_MAX && request.is_kept());
+                unknown = earlier.map(|unknown| *unknown);
+                match owner {
+                    Some(owner) => request.shard = owner,
+                    None => return Err(unknown.unwrap_or_else(|| Failure::NotDone(range_moves()))),
+                }
+            }
+            result => return result,
+        }
+    }
+    unreachable!("INVARIANT: the last redirect is not followed")
+}
+
+/// Learns from a shard's word that it doesn't own what it was asked for, and tells who does, if that is one of ours.
+pub fn owner(asked: Principal, wrong: &WrongShard) -> Option<Principal> {
+    state::with(|state| {
+        let owner = wrong.owner.filter(|owner| *owner != asked)?;
+        if let Some(moved) = &wrong.moved
+            && state.journal().awaits_move(asked, owner, moved)
+        {
+            state.change_journal(|journal| journal.hear_of_move(moved, ic_cdk::api::time()));
+        }
+        state.journal().serves(owner).then_some(owner)
+    })
 }
 
 /// Sends a call that was admitted.
@@ -138,13 +185,22 @@ pub async fn send(request: Request, deadline: Deadline) -> Result<Reply, Failure
 /// # Errors
 ///
 /// Why there is no answer. Nothing was done, unless it says `Unknown`.
-pub async fn send_admitted(mut request: Request, _open: OpenCall, deadline: Deadline) -> Result<Reply, Failure> {
-    let mut unknown = None;
+pub async fn send_admitted(mut request: Request, open: OpenCall, deadline: Deadline) -> Result<Reply, Failure> {
+    send_request(&mut request, open, deadline, None).await
+}
+
+/// Sends a call that was admitted, given what is unknown of an attempt before.
+async fn send_request(
+    request: &mut Request,
+    _open: OpenCall,
+    deadline: Deadline,
+    mut unknown: Option<Failure>,
+) -> Result<Reply, Failure> {
     for attempt in 1..=ATTEMPTS_MAX {
-        let may_send = if attempt == 1 { Ok(()) } else { check_cycles([&request].into_iter()) };
+        let may_send = if attempt == 1 { Ok(()) } else { check_cycles([&*request].into_iter()) };
         let timeout = may_send.and_then(|()| deadline.timeout_seconds(ic_cdk::api::time));
         let timeout = timeout.map_err(|refusal| unknown.take().unwrap_or(Failure::NotDone(refusal)))?;
-        let keep = attempt < ATTEMPTS_MAX && request.arguments.len() <= KEPT_BYTES_MAX;
+        let keep = request.is_kept();
         let call = Call::bounded_wait(request.shard, request.method).change_timeout(timeout);
         let call = if keep {
             call.with_raw_args(&request.arguments)
@@ -158,7 +214,9 @@ pub async fn send_admitted(mut request: Request, _open: OpenCall, deadline: Dead
         };
         let meaning = classify(request.shard, &failure);
         let is_unknown = matches!(meaning, Failure::Unknown { .. });
-        let again = keep && if is_unknown { request.effect != Effect::Write } else { was_given_back(&failure) };
+        let again = attempt < ATTEMPTS_MAX
+            && keep
+            && if is_unknown { request.effect != Effect::Write } else { was_given_back(&failure) };
         if is_unknown && request.effect == Effect::NamedWrite {
             unknown.get_or_insert(meaning.clone());
         }
@@ -166,7 +224,7 @@ pub async fn send_admitted(mut request: Request, _open: OpenCall, deadline: Dead
             return Err(unknown.unwrap_or(meaning));
         }
     }
-    unreachable!("INVARIANT: the last attempt is not kept for another")
+    unreachable!("INVARIANT: after the last attempt there is no other")
 }
 
 /// Reads what a shard answered by the general decoder: refusals, and whatever is not an everyday answer.
@@ -182,7 +240,7 @@ where
         let reason = format!("the shard's answer can't be read: {}", malformed.reason);
         Failure::Unknown { shard, reject_code: 0, reason }
     })?;
-    reply.settle(answer.map_err(|error| from_shard(shard, error).into()))
+    reply.settle(answer.map_err(|error| heard(shard, error)))
 }
 
 /// Checks that calls leave the reserve untouched. What each costs is asked for only if that matters.

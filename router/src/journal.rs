@@ -16,13 +16,16 @@
 use candid::{CandidType, Principal};
 use canopy_types::api::{Resolution, ResolveAlarmError};
 use canopy_types::limits::{SECRET_BYTES, bounded_reason};
-use canopy_types::shard::{ShardInfo, ShardInfoResult};
+use canopy_types::shard::{Moved, ShardInfo, ShardInfoResult};
 use canopy_types::status::{Alarm, JournalStatus, ShardStage, ShardStatus, Step};
-use canopy_types::{Epoch, HashRange, HashSecret, Route, RoutingTable, ShardIndex, codec};
+use canopy_types::transfer::{MergeShardArguments, MoveError, MoveResult, SplitShardArguments, TransferStatus};
+use canopy_types::{Epoch, HashRange, HashSecret, Route, RoutingTable, ShardIndex, TagSecret, TransferId, codec};
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
 use crate::management;
+use crate::routing::NOT_READY_RETRY_MILLISECONDS;
+use crate::transfers::{self, Transfers};
 
 #[cfg(test)]
 mod tests;
@@ -95,6 +98,8 @@ pub struct Journal {
     shortage: Option<Shortage>,
     /// Seed of the shards' second hash, empty until it is drawn; null if version 0.1.0 made the plan.
     tag_seed: Option<ByteBuf>,
+    /// Null before the first one.
+    transfers: Option<Transfers>,
 }
 
 /// What the machine must know of the world.
@@ -152,6 +157,7 @@ impl Journal {
             alarm: None,
             shortage: None,
             tag_seed: Some(ByteBuf::new()),
+            transfers: None,
         }
     }
 
@@ -187,10 +193,7 @@ impl Journal {
 
     /// Stores how a call ended. An answer to another call than the one that is waited for is dropped.
     pub fn record_answer(&mut self, call: u64, mut answer: Answer) {
-        match &mut answer {
-            Answer::Reply(bytes) => bytes.truncate(ANSWER_BYTES_MAX),
-            Answer::Reject { message, .. } | Answer::NotSent { reason: message } => *message = bounded_reason(message),
-        }
+        answer.shorten();
         if let Some(pending) = self.pending.as_mut().filter(|pending| pending.call == call) {
             pending.answer = Some(answer);
         }
@@ -258,9 +261,87 @@ impl Journal {
             let shard = entry.canister.filter(|_| entry.stage == ShardStage::Open)?;
             Some(Route { range: entry.range, shard, epoch: entry.epoch })
         };
-        let table = RoutingTable { routes: self.shards.iter().map(route).collect::<Option<_>>()? };
+        let owners = self.shards.iter().filter(|entry| entry.range != HashRange::EMPTY);
+        let mut table = RoutingTable { routes: owners.map(route).collect::<Option<_>>()? };
+        table.routes.sort_unstable_by_key(|route| route.range);
         table.check_invariants().expect("INVARIANT: the ranges of all shards cover the hash space once");
         Some(table)
+    }
+
+    /// Has the upper part of a shard's range given to an empty shard, which is made if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Why not; nothing was changed.
+    pub fn split(&mut self, arguments: &SplitShardArguments, now: u64) -> MoveResult {
+        let tags = self.check_ready()?;
+        let transfers = self.transfers.get_or_insert_default();
+        transfers.split(&mut self.shards, arguments, now, |epoch| transfers::name(&tags, epoch, now))
+    }
+
+    /// Has all that a shard owns given to a neighbour.
+    ///
+    /// # Errors
+    ///
+    /// Why not; nothing was changed.
+    pub fn merge(&mut self, arguments: &MergeShardArguments, now: u64) -> MoveResult {
+        let tags = self.check_ready()?;
+        let transfers = self.transfers.get_or_insert_default();
+        transfers.merge(&self.shards, arguments, now, |epoch| transfers::name(&tags, epoch, now))
+    }
+
+    /// Has a transfer stopped, if it isn't done before.
+    ///
+    /// # Errors
+    ///
+    /// `NoSuchTransfer`.
+    pub fn stop_transfer(&mut self, id: TransferId, reason: &str) -> Result<(), MoveError> {
+        self.transfers.get_or_insert_default().stop(id, reason)
+    }
+
+    /// Does for each transfer what one message may do.
+    pub fn advance_transfers(&mut self, circumstances: &transfers::Circumstances) -> transfers::Work {
+        match &mut self.transfers {
+            Some(transfers) => transfers.advance(&mut self.shards, circumstances),
+            None => transfers::Work::default(),
+        }
+    }
+
+    /// Stores how a call of a transfer ended.
+    pub fn record_transfer_answer(&mut self, call: u64, mut answer: Answer) {
+        answer.shorten();
+        if let Some(transfers) = &mut self.transfers {
+            transfers.record_answer(call, answer);
+        }
+    }
+
+    /// Tells whether a shard's word about what it handed to whom is news.
+    pub fn awaits_move(&self, from: Principal, to: Principal, moved: &Moved) -> bool {
+        self.transfers.as_ref().is_some_and(|transfers| transfers.awaits_move(&self.shards, from, to, moved))
+    }
+
+    /// Ends the transfer that a shard has said to be done, at `now` (nanoseconds).
+    pub fn hear_of_move(&mut self, moved: &Moved, now: u64) {
+        if let Some(transfers) = &mut self.transfers {
+            transfers.hear_of_move(&mut self.shards, moved, now);
+        }
+    }
+
+    /// Tells whether a canister is a shard that serves.
+    pub fn serves(&self, canister: Principal) -> bool {
+        self.shards.iter().any(|entry| entry.canister == Some(canister) && entry.stage == ShardStage::Open)
+    }
+
+    /// Reports the transfers.
+    pub fn transfer_status(&self) -> Vec<TransferStatus> {
+        self.transfers.as_ref().map(Transfers::status).unwrap_or_default()
+    }
+
+    fn check_ready(&self) -> Result<TagSecret, MoveError> {
+        let not_ready = MoveError::NotReady { retry_after_milliseconds: NOT_READY_RETRY_MILLISECONDS };
+        let secret = self.secret().filter(|_| self.routing_table().is_some()).ok_or(not_ready)?;
+        let seed = self.tag_seed.as_ref().and_then(|seed| seed.as_slice().try_into().ok());
+        Ok(TagSecret::derive(&secret, seed))
     }
 
     /// Finds a shard.
@@ -462,6 +543,30 @@ impl Journal {
 
     fn entry_mut(&mut self, index: ShardIndex) -> &mut ShardEntry {
         self.shards.get_mut(index.0 as usize).expect("INVARIANT: steps and alarms name shards of the plan")
+    }
+}
+
+impl Answer {
+    /// Cuts what is longer than is kept.
+    fn shorten(&mut self) {
+        match self {
+            Answer::Reply(bytes) => bytes.truncate(ANSWER_BYTES_MAX),
+            Answer::Reject { message, .. } | Answer::NotSent { reason: message } => *message = bounded_reason(message),
+        }
+    }
+}
+
+impl ShardEntry {
+    /// Plans a shard that owns nothing yet.
+    pub fn spare(index: ShardIndex) -> Self {
+        Self {
+            index,
+            range: HashRange::EMPTY,
+            epoch: Epoch::FIRST,
+            canister: None,
+            stage: ShardStage::Planned,
+            contents_unknown: false,
+        }
     }
 }
 

@@ -6,6 +6,8 @@
 //! shard), [`refusal`] (why not), [`journal`] (the stored machine that draws the secret and makes the shards, one step per
 //! message), [`telling`] (which shard is told who may do what, and when).
 //!
+//! [`transfers`] is another such machine, which has ranges handed from shard to shard.
+//!
 //! [`calls`] alone sends operations to shards and maps what the platform says about a call; [`runner`] alone performs the
 //! journal's steps, with the payloads of [`management`] and the code of [`shard_code`]; [`word`] alone tells shards the
 //! roles, and [`control`] alone changes who controls them. [`state`] draws the layout of stable memory.
@@ -28,4 +30,5 @@ pub mod service;
 mod shard_code;
 mod state;
 mod telling;
+mod transfers;
 mod word;

@@ -17,8 +17,9 @@ use canopy_types::{
 };
 
 use crate::access::{authorise, authorise_key, count};
+use crate::calls::read::Outcome;
 use crate::calls::{self, Deadline, Effect, Reply, Request};
-use crate::refusal::{Failure, from_shard, write_plainly};
+use crate::refusal::{Failure, heard, write_plainly};
 use crate::routing::{check_operation, check_time_to_live, check_value, route};
 use crate::state;
 
@@ -43,16 +44,18 @@ pub fn effect(operation: Option<OperationRef>) -> Effect {
 /// Why that was not done, or may not have been.
 pub async fn put(caller: Principal) -> Result<Vec<u8>, Failure> {
     let request = request_put(caller, &ic_cdk::api::msg_arg_data())?;
-    let (shard, method) = (request.shard, request.method);
-    let reply = calls::send(request, Deadline::of_message()).await?;
-    let version = if method == APPLY {
-        read_one(shard, &reply, ordinary_put, general_put)?
-    } else if replies::read_put(&reply.bytes).is_some() {
-        return Ok(reply.bytes);
-    } else {
-        calls::read_answer::<PutReply>(shard, &reply)?.version
-    };
-    Ok(replies::put(version))
+    let method = request.method;
+    calls::ask(request, Deadline::of_message(), |shard, reply| {
+        let version = if method == APPLY {
+            read_one(shard, &reply, ordinary_put, general_put)?
+        } else if replies::read_put(&reply.bytes).is_some() {
+            return Ok(reply.bytes);
+        } else {
+            calls::read_answer::<PutReply>(shard, &reply)?.version
+        };
+        Ok(replies::put(version))
+    })
+    .await
 }
 
 fn request_put(caller: Principal, message: &[u8]) -> Result<Request, Failure> {
@@ -99,7 +102,7 @@ pub fn get_query() {
     }
 }
 
-fn answer_get(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Result<Vec<u8>, Vec<u8>> {
+fn answer_get(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Outcome {
     let found = answer.and_then(|bytes| {
         if replies::is_get(&bytes) {
             return Ok(bytes);
@@ -107,7 +110,11 @@ fn answer_get(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Result<Vec<
         let record: Option<Record> = calls::read_answer(shard, &Reply::of_read(bytes))?;
         Ok(codec::encode(&GetResult::Ok(record)))
     });
-    found.map_err(refuse_get)
+    match found {
+        Ok(reply) => Outcome::Answered(reply),
+        Err(Failure::Elsewhere { wrong, .. }) => Outcome::Elsewhere(wrong),
+        Err(failure) => Outcome::Refused(refuse_get(failure)),
+    }
 }
 
 /// Writes why a get has no answer.
@@ -138,16 +145,18 @@ fn request_get(caller: Principal, message: &[u8], method: &'static str) -> Resul
 /// Why that was not done, or may not have been.
 pub async fn delete(caller: Principal) -> Result<Vec<u8>, Failure> {
     let request = request_delete(caller, &ic_cdk::api::msg_arg_data())?;
-    let (shard, method) = (request.shard, request.method);
-    let reply = calls::send(request, Deadline::of_message()).await?;
-    let deleted = if method == APPLY {
-        read_one(shard, &reply, ordinary_delete, general_delete)?
-    } else if replies::read_delete(&reply.bytes).is_some() {
-        return Ok(reply.bytes);
-    } else {
-        calls::read_answer::<DeleteReply>(shard, &reply)?.deleted
-    };
-    Ok(replies::delete(deleted))
+    let method = request.method;
+    calls::ask(request, Deadline::of_message(), |shard, reply| {
+        let deleted = if method == APPLY {
+            read_one(shard, &reply, ordinary_delete, general_delete)?
+        } else if replies::read_delete(&reply.bytes).is_some() {
+            return Ok(reply.bytes);
+        } else {
+            calls::read_answer::<DeleteReply>(shard, &reply)?.deleted
+        };
+        Ok(replies::delete(deleted))
+    })
+    .await
 }
 
 fn request_delete(caller: Principal, message: &[u8]) -> Result<Request, Failure> {
@@ -185,7 +194,7 @@ fn read_one<T>(
     let answers: Vec<Answer> = calls::read_answer(shard, reply)?;
     let result = <[Answer; 1]>::try_from(answers).ok().and_then(|[answer]| general(answer));
     reply.settle(match result {
-        Some(result) => result.map_err(|error| from_shard(shard, error).into()),
+        Some(result) => result.map_err(|error| heard(shard, error)),
         None => Err(something_else(shard)),
     })
 }

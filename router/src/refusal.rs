@@ -2,7 +2,7 @@
 
 use candid::Principal;
 use canopy_types::api::errors::Refusal;
-use canopy_types::shard::ShardError;
+use canopy_types::shard::{ShardError, WrongShard};
 use canopy_types::wire::refusals;
 use canopy_types::{BusyReason, DeleteError, GetError, MalformedArguments, PutError};
 
@@ -24,6 +24,8 @@ pub const REJECT_CODE_UNKNOWN: u32 = 6;
 pub enum Failure {
     /// Nothing was done.
     NotDone(Refusal),
+    /// Nothing was done: the shard that was asked doesn't own the key. What is unknown of an attempt before, if anything.
+    Elsewhere { shard: Principal, wrong: Box<WrongShard>, unknown: Option<Box<Failure>> },
     /// A write was done, wasn't done, or will still be done.
     Unknown { shard: Principal, reject_code: u32, reason: String },
 }
@@ -37,6 +39,25 @@ impl From<Refusal> for Failure {
 impl From<MalformedArguments> for Failure {
     fn from(malformed: MalformedArguments) -> Self {
         Self::NotDone(Refusal::MalformedArguments { reason: malformed.reason })
+    }
+}
+
+impl Failure {
+    /// Makes what callers are told where nobody asks elsewhere.
+    pub fn settled(self) -> Self {
+        match self {
+            Self::Elsewhere { unknown: Some(unknown), .. } => *unknown,
+            Self::Elsewhere { unknown: None, .. } => Self::NotDone(range_moves()),
+            settled => settled,
+        }
+    }
+}
+
+/// Takes what `shard` answered.
+pub fn heard(shard: Principal, error: ShardError) -> Failure {
+    match error {
+        ShardError::WrongShard(wrong) => Failure::Elsewhere { shard, wrong: Box::new(wrong), unknown: None },
+        error => Failure::NotDone(from_shard(shard, error)),
     }
 }
 
@@ -59,6 +80,9 @@ pub fn from_shard(shard: Principal, error: ShardError) -> Refusal {
             Refusal::Busy { retry_after_milliseconds, reason: BusyReason::ShardGrows }
         }
         ShardError::WrongShard(_) => range_moves(),
+        ShardError::Moving { retry_after_milliseconds } => {
+            Refusal::Busy { retry_after_milliseconds, reason: BusyReason::RangeMoves }
+        }
         ShardError::RateLimited { retry_after_milliseconds, operations_per_minute_max, bytes_per_minute_max } => {
             let reason = BusyReason::RateLimit { operations_per_minute_max, bytes_per_minute_max };
             Refusal::Busy { retry_after_milliseconds, reason }
@@ -93,35 +117,38 @@ fn out_of_place(refusal: &Refusal) -> String {
 
 impl From<Failure> for PutError {
     fn from(failure: Failure) -> Self {
-        match failure {
+        match failure.settled() {
             Failure::NotDone(refusal) => {
                 Self::from_refusal(refusal).unwrap_or_else(|other| Self::Unknown { reason: out_of_place(&other) })
             }
             Failure::Unknown { reason, .. } => Self::Unknown { reason },
+            Failure::Elsewhere { .. } => unreachable!("INVARIANT: a settled failure is one of the others"),
         }
     }
 }
 
 impl From<Failure> for DeleteError {
     fn from(failure: Failure) -> Self {
-        match failure {
+        match failure.settled() {
             Failure::NotDone(refusal) => {
                 Self::from_refusal(refusal).unwrap_or_else(|other| Self::Unknown { reason: out_of_place(&other) })
             }
             Failure::Unknown { reason, .. } => Self::Unknown { reason },
+            Failure::Elsewhere { .. } => unreachable!("INVARIANT: a settled failure is one of the others"),
         }
     }
 }
 
 impl From<Failure> for GetError {
     fn from(failure: Failure) -> Self {
-        match failure {
+        match failure.settled() {
             Failure::NotDone(refusal) => Self::from_refusal(refusal)
                 .unwrap_or_else(|other| Self::MalformedArguments { reason: out_of_place(&other) }),
             // Reading changes nothing, so a lost answer is merely no answer.
             Failure::Unknown { shard, reject_code, reason } => {
                 Self::ShardUnavailable { shard, reject_code, message: reason }
             }
+            Failure::Elsewhere { .. } => unreachable!("INVARIANT: a settled failure is one of the others"),
         }
     }
 }

@@ -15,7 +15,7 @@ use serde_bytes::ByteBuf;
 use crate::calls::RESERVE_CYCLES;
 use crate::journal::{Action, Answer, Circumstances};
 use crate::state::{self, State};
-use crate::{control, management, shard_code, word};
+use crate::{control, management, shard_code, transfers, word};
 
 /// Time after which an unused timer counts as lost, in nanoseconds: 5 s.
 const OVERDUE_NANOSECONDS: u64 = 5_000_000_000;
@@ -45,14 +45,21 @@ pub fn run() {
     }
 }
 
-/// Performs one step of the journal, and tells when to come again (nanoseconds).
+/// Performs one step of the journal and one of each transfer, and tells when to come again (nanoseconds).
 fn run_journal() -> Option<u64> {
-    let action = state::with(|state| {
-        let circumstances = circumstances(state);
-        state.change_journal(|journal| journal.advance(&circumstances))
-    });
     let now = ic_cdk::api::time();
-    match action {
+    let (action, work) = state::with(|state| {
+        let circumstances = circumstances(state);
+        let open_calls = state.open_transfer_calls.clone();
+        let of_transfers = transfers::Circumstances {
+            now,
+            open_calls: &open_calls,
+            available_cycles: circumstances.available_cycles,
+            call_cycles: STEP_CYCLES,
+        };
+        state.change_journal(|journal| (journal.advance(&circumstances), journal.advance_transfers(&of_transfers)))
+    });
+    let next = match action {
         Action::Send { call, step } => {
             send(call, step);
             Some(now + WATCH_NANOSECONDS)
@@ -61,7 +68,10 @@ fn run_journal() -> Option<u64> {
         Action::Continue => Some(now),
         Action::WakeAt(at) => Some(at),
         Action::Rest => None,
-    }
+    };
+    let watch = (!work.sends.is_empty()).then_some(now + WATCH_NANOSECONDS);
+    work.sends.into_iter().for_each(send_for_transfer);
+    next.into_iter().chain(work.wake_at).chain(watch).min()
 }
 
 /// Has everything that is due looked at in the next message.
@@ -129,18 +139,58 @@ fn send(call: u64, step: Step) {
             Some(cycles) => Call::unbounded_wait(prepared.callee, prepared.method).with_cycles(cycles),
             None => Call::bounded_wait(prepared.callee, prepared.method).change_timeout(CALL_TIMEOUT_SECONDS),
         };
-        let answer = match sent.take_raw_args(prepared.arguments).await {
-            Ok(reply) => Answer::Reply(ByteBuf::from(reply.into_bytes())),
-            Err(CallFailed::CallRejected(reject)) => {
-                Answer::Reject { code: reject.raw_reject_code(), message: reject.reject_message().to_string() }
-            }
-            Err(failure) => Answer::NotSent { reason: failure.to_string() },
-        };
+        let answer = answer_of(sent.take_raw_args(prepared.arguments).await);
         // An administrator can't have settled this step meanwhile: there is no alarm while a call is open.
         state::with(|state| state.change_journal(|journal| journal.record_answer(call, answer)));
         drop(open);
         wake();
     });
+}
+
+/// Marks a call of a transfer as open until its answer is stored, or its callback has trapped.
+struct OpenTransferCall {
+    call: u64,
+}
+
+impl OpenTransferCall {
+    fn new(call: u64) -> Self {
+        state::with(|state| state.open_transfer_calls.insert(call));
+        Self { call }
+    }
+}
+
+impl Drop for OpenTransferCall {
+    fn drop(&mut self) {
+        state::with(|state| {
+            state.open_transfer_calls.remove(&self.call);
+            // Overdue at once, as for a step of the journal.
+            state.wake_at = Some(0);
+        });
+    }
+}
+
+/// Sends a call of a transfer. The answer is only stored; a later message understands it.
+fn send_for_transfer(send: transfers::Send) {
+    ic_cdk::futures::spawn(async move {
+        let transfers::Send { call, shard, method, arguments } = send;
+        let open = OpenTransferCall::new(call);
+        let sent = Call::bounded_wait(shard, method).change_timeout(CALL_TIMEOUT_SECONDS).take_raw_args(arguments);
+        // The transfer can't have ended meanwhile, but the shards may have gone on.
+        let answer = answer_of(sent.await);
+        state::with(|state| state.change_journal(|journal| journal.record_transfer_answer(call, answer)));
+        drop(open);
+        wake();
+    });
+}
+
+fn answer_of(result: Result<ic_cdk::call::Response, CallFailed>) -> Answer {
+    match result {
+        Ok(reply) => Answer::Reply(ByteBuf::from(reply.into_bytes())),
+        Err(CallFailed::CallRejected(reject)) => {
+            Answer::Reject { code: reject.raw_reject_code(), message: reject.reject_message().to_string() }
+        }
+        Err(failure) => Answer::NotSent { reason: failure.to_string() },
+    }
 }
 
 struct Prepared {

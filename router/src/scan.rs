@@ -6,13 +6,14 @@ use candid::Principal;
 use canopy_types::api::errors::ScanError;
 use canopy_types::cursor;
 use canopy_types::limits::bounded_reason;
-use canopy_types::shard::{ShardScanArguments, ShardScanError, ShardScanResult};
+use canopy_types::shard::{ShardScanArguments, ShardScanError, ShardScanResult, WrongShard};
 use canopy_types::wire::{pages, refusals};
 use canopy_types::{BusyReason, HashRange, KeyHash, Role, ScanArguments, ScanResult, codec};
 
 use crate::access::{authorise, authorise_key, count};
+use crate::calls::read::Outcome;
 use crate::calls::{self, Effect, Request};
-use crate::refusal::{Failure, range_moves};
+use crate::refusal::Failure;
 use crate::routing::not_ready;
 use crate::state;
 
@@ -37,8 +38,13 @@ pub fn scan_query() {
     }
 }
 
-fn answer_page(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Result<Vec<u8>, Vec<u8>> {
-    answer.map_err(refusal).and_then(|bytes| read_page(shard, bytes)).map_err(refuse)
+fn answer_page(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Outcome {
+    let page = answer.map_err(|failure| Unanswered::Refused(refusal(failure)));
+    match page.and_then(|bytes| read_page(shard, bytes)) {
+        Ok(reply) => Outcome::Answered(reply),
+        Err(Unanswered::Elsewhere(wrong)) => Outcome::Elsewhere(wrong),
+        Err(Unanswered::Refused(error)) => Outcome::Refused(refuse(error)),
+    }
 }
 
 /// Writes why a page was not answered.
@@ -83,16 +89,27 @@ fn owner(hash: KeyHash) -> Result<Principal, ScanError> {
     })
 }
 
+/// Why a shard answered no page.
+enum Unanswered {
+    /// Another shard owns the hash where the page begins.
+    Elsewhere(Box<WrongShard>),
+    Refused(ScanError),
+}
+
 /// Hands the shard's page on as it came, or translates its refusal.
-fn read_page(shard: Principal, bytes: Vec<u8>) -> Result<Vec<u8>, ScanError> {
+fn read_page(shard: Principal, bytes: Vec<u8>) -> Result<Vec<u8>, Unanswered> {
     if pages::is_page(&bytes) {
         return Ok(bytes);
     }
+    read_answer(shard, &bytes).map_err(Unanswered::Refused)?.map_err(Unanswered::Elsewhere)
+}
+
+fn read_answer(shard: Principal, bytes: &[u8]) -> Result<Result<Vec<u8>, Box<WrongShard>>, ScanError> {
     let unavailable = |message| ScanError::ShardUnavailable { shard, reject_code: 0, message };
-    let answer: ShardScanResult = codec::decode(&bytes)
+    let answer: ShardScanResult = codec::decode(bytes)
         .map_err(|malformed| unavailable(format!("the shard's answer can't be read: {}", malformed.reason)))?;
     match answer {
-        Ok(page) => Ok(codec::encode(&ScanResult::Ok(page))),
+        Ok(page) => Ok(Ok(codec::encode(&ScanResult::Ok(page)))),
         Err(ShardScanError::InvalidCursor { reason }) => Err(ScanError::InvalidCursor { reason }),
         Err(ShardScanError::RangeEmpty { first, last }) => Err(ScanError::RangeEmpty { first, last }),
         Err(ShardScanError::PageEmpty) => Err(ScanError::PageEmpty),
@@ -108,7 +125,10 @@ fn read_page(shard: Principal, bytes: Vec<u8>) -> Result<Vec<u8>, ScanError> {
             Err(ScanError::Busy { retry_after_milliseconds, reason })
         }
         Err(ShardScanError::RolesUnknown) => Err(unavailable("the shard doesn't know its router".to_string())),
-        Err(ShardScanError::WrongShard(_)) => Err(refusal(range_moves().into())),
+        Err(ShardScanError::WrongShard(wrong)) => Ok(Err(Box::new(wrong))),
+        Err(ShardScanError::Moving { retry_after_milliseconds }) => {
+            Err(ScanError::Busy { retry_after_milliseconds, reason: BusyReason::RangeMoves })
+        }
         Err(ShardScanError::MalformedArguments { reason }) => {
             Err(unavailable(format!("the shard doesn't understand its router: {reason}")))
         }
@@ -120,7 +140,8 @@ fn read_page(shard: Principal, bytes: Vec<u8>) -> Result<Vec<u8>, ScanError> {
 
 /// Makes the error of a failure before there was a page; reading changes nothing, so nothing is unknown.
 fn refusal(failure: Failure) -> ScanError {
-    match failure {
+    match failure.settled() {
+        Failure::Elsewhere { .. } => unreachable!("INVARIANT: a settled failure is one of the others"),
         Failure::NotDone(refusal) => ScanError::from_refusal(refusal)
             .unwrap_or_else(|other| ScanError::MalformedArguments { reason: bounded_reason(&format!("{other:?}")) }),
         Failure::Unknown { shard, reject_code, reason } => {

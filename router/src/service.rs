@@ -12,12 +12,16 @@ use canopy_types::roles::{
     Grant, GrantError, GrantResult, RenewRolesResult, RevokeError, RevokeResult, Role, Roles, RolesResult,
 };
 use canopy_types::status::{RolesStatus, Status, StatusResult};
+use canopy_types::transfer::{
+    MergeShardArguments, MoveError, MoveResult, SplitShardArguments, StopTransferArguments, StopTransferResult,
+};
 use canopy_types::wire::refusals::{self, Plain};
 use canopy_types::{DeleteError, MalformedArguments, PutError, RoutingTableReply, codec};
 use serde_bytes::ByteBuf;
 
 use crate::access;
 use crate::configuration::Configuration;
+use crate::journal::Journal;
 use crate::refusal::write_plainly;
 use crate::state::{self, LAYOUT_VERSION, State};
 use crate::{batches, operations, runner, scan};
@@ -39,6 +43,9 @@ canopy_types::endpoints! {
     query "canister_query routing_table" routing_table() -> RoutingTableResult;
     query "canister_query status" status() -> StatusResult;
     update "canister_update resolve_alarm" resolve_alarm(ResolveAlarmArguments) -> ResolveAlarmResult;
+    update "canister_update split_shard" split_shard(SplitShardArguments) -> MoveResult;
+    update "canister_update merge_shard" merge_shard(MergeShardArguments) -> MoveResult;
+    update "canister_update stop_transfer" stop_transfer(StopTransferArguments) -> StopTransferResult;
     update "canister_update grant" grant(Grant) -> GrantResult;
     update "canister_update revoke" revoke(Grant) -> RevokeResult;
     query "canister_query roles" roles() -> RolesResult;
@@ -63,6 +70,7 @@ fn pre_upgrade() {
             + usize::from(state.open_step.is_some())
             + state.telling.open()
             + state.settling.open()
+            + state.open_transfer_calls.len()
     });
     if calls > 0 {
         ic_cdk::api::trap(format!(
@@ -210,6 +218,7 @@ pub fn status() -> StatusResult {
             unsettled: state.grants().unsettled().shards().count() as u64,
             control_failed: state.settling.untold(),
         }),
+        transfers: Some(state.journal().transfer_status()),
     }))
 }
 
@@ -224,6 +233,37 @@ pub fn resolve_alarm(arguments: Result<ResolveAlarmArguments, MalformedArguments
     state::with(|state| state.change_journal(|journal| journal.resolve(shard, resolution, router)))?;
     runner::wake();
     Ok(())
+}
+
+/// Has the upper part of a shard's range given to an empty shard.
+pub fn split_shard(arguments: Result<SplitShardArguments, MalformedArguments>) -> MoveResult {
+    change_transfers(arguments, |journal, arguments, now| journal.split(&arguments, now))
+}
+
+/// Has all that a shard owns given to a neighbour.
+pub fn merge_shard(arguments: Result<MergeShardArguments, MalformedArguments>) -> MoveResult {
+    change_transfers(arguments, |journal, arguments, now| journal.merge(&arguments, now))
+}
+
+/// Has a transfer stopped, if it isn't done before.
+pub fn stop_transfer(arguments: Result<StopTransferArguments, MalformedArguments>) -> StopTransferResult {
+    let caller = ic_cdk::api::msg_caller();
+    change_transfers(arguments, |journal, arguments, _| {
+        journal.stop_transfer(arguments.id, &format!("stopped by {caller}"))
+    })
+}
+
+fn change_transfers<A, R>(
+    arguments: Result<A, MalformedArguments>,
+    change: impl FnOnce(&mut Journal, A, u64) -> Result<R, MoveError>,
+) -> Result<R, MoveError> {
+    runner::rearm();
+    let (caller, now) = (ic_cdk::api::msg_caller(), ic_cdk::api::time());
+    access::authorise(Role::Administrator, caller).map_err(|_| MoveError::Unauthorised { caller })?;
+    let arguments = arguments.map_err(|malformed| MoveError::MalformedArguments { reason: malformed.reason })?;
+    let result = state::with(|state| state.change_journal(|journal| change(journal, arguments, now)))?;
+    runner::wake();
+    Ok(result)
 }
 
 /// Gives a role.

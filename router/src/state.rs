@@ -20,7 +20,7 @@ use canopy_types::{ShardIndex, codec};
 use ic_stable_structures::memory_manager::{MemoryId, MemoryManager, VirtualMemory};
 use ic_stable_structures::{DefaultMemoryImpl, Memory, StableCell};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::configuration::Configuration;
 use crate::journal::Journal;
@@ -77,6 +77,8 @@ pub struct State {
     pub wake_at: Option<u64>,
     /// Number of the journal's call that is open.
     pub open_step: Option<u64>,
+    /// Numbers of the open calls of transfers.
+    pub open_transfer_calls: BTreeSet<u64>,
     /// Open calls of operations, by shard. A shard without one stays, because the next call comes soon.
     open_calls: BTreeMap<Principal, u32>,
     /// Batches of gets whose answers are waited for.
@@ -227,6 +229,7 @@ impl State {
             routing: None,
             wake_at: None,
             open_step: None,
+            open_transfer_calls: BTreeSet::new(),
             open_calls: BTreeMap::new(),
             open_read_batches: 0,
         };

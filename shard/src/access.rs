@@ -44,7 +44,7 @@ impl Identity {
         if arguments.administrators.len() > ADMINISTRATORS_MAX {
             return Err(InitFault::TooManyAdministrators);
         }
-        if !arguments.range.is_valid() {
+        if !arguments.range.is_valid() && arguments.range != HashRange::EMPTY {
             return Err(InitFault::EmptyRange);
         }
         let secret = HashSecret::from_slice(&arguments.secret).ok_or(InitFault::SecretLength)?;
@@ -81,7 +81,7 @@ impl Identity {
         }
         let hash = self.secret.hash(key);
         if !self.range.contains(hash) {
-            let wrong = WrongShard { range: self.range, epoch: self.epoch, owner: None };
+            let wrong = WrongShard { range: self.range, epoch: self.epoch, owner: None, moved: None };
             return Err(ShardError::WrongShard(wrong));
         }
         Ok(hash)
@@ -204,7 +204,7 @@ pub fn required_role(method: &str) -> Option<Role> {
         // A batch of gets takes no more; what it writes is looked at when it is read.
         "get" | "get_query" | "scan" | "apply" => Some(Role::Reader),
         "put" | "delete" => Some(Role::Writer),
-        "info" => Some(Role::Administrator),
+        "info" | "begin_transfer" | "transfer_progress" | "cancel_transfer" => Some(Role::Administrator),
         _ => None,
     }
 }

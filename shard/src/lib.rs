@@ -8,6 +8,8 @@
 //! Without the feature `methods` the store is all that is left, for benchmarks: a canister has the methods of all its
 //! crates.
 //!
+//! [`transfer`] hands ranges from shard to shard; it alone makes calls, from the timer.
+//!
 //! INVARIANT: no method waits for a call, so a reject from a shard means that nothing was done.
 
 #![cfg_attr(not(feature = "methods"), allow(dead_code, reason = "nothing calls what serves the methods"))]
@@ -25,3 +27,4 @@ mod scan;
 pub mod service;
 mod state;
 pub mod store;
+mod transfer;

@@ -4,7 +4,7 @@ use canopy_types::limits::{
     BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, MESSAGE_OVERHEAD_BYTES_MAX, OPERATION_ID_BYTES, TIME_TO_LIVE_MILLISECONDS_MAX,
     TIME_TO_LIVE_MILLISECONDS_MIN,
 };
-use canopy_types::shard::ShardError;
+use canopy_types::shard::{ShardError, WrongShard};
 use canopy_types::wire::batch::ANSWER_BYTES_MAX;
 use canopy_types::wire::replies::{self, RecordHead};
 use canopy_types::wire::{ActionRef, ApplyRef, DeleteRef, GetRef, OperationRef, PutRef, ReplyWriter};
@@ -14,6 +14,7 @@ use crate::access::check_value;
 use crate::growth::RETRY_AFTER_MILLISECONDS;
 use crate::state::State;
 use crate::store::{self, Delete, KeyRef, Kind, Operation, Outcome, Put, ValuePlace, WriteError};
+use crate::transfer::turn::Access;
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,7 @@ impl State {
     ///
     /// Why not; nothing was changed, but a failed precondition is remembered under the operation's name.
     pub fn put(&mut self, origin: &Origin, put: &PutRef) -> Result<Version, ShardError> {
-        let key = self.key(put.key)?;
+        let key = self.key(put.key, Access::Write)?;
         check_value(put.value)?;
         let expires_at = self.expires_at(put.time_to_live_milliseconds)?;
         let operation = self.operation(origin, |tags| {
@@ -63,14 +64,13 @@ impl State {
     ///
     /// As for `put`.
     pub fn delete(&mut self, origin: &Origin, delete: &DeleteRef) -> Result<Option<Version>, ShardError> {
-        let key = self.key(delete.key)?;
+        let key = self.key(delete.key, Access::Write)?;
         let operation = self.operation(origin, |tags| {
             digest(tags, DELETE, key.tag, &[precondition_words(delete.precondition), [0; 2]], 0)
         })?;
         self.fetch(&key)?;
         let precondition = precondition(delete.precondition);
-        // What is deleted while old records are carried over must not come back.
-        let keep_tombstone = self.carrying_over.is_some();
+        let keep_tombstone = self.keeps_tombstone(key.hash);
         match self.store.delete(&Delete { key, precondition, operation, keep_tombstone }).map_err(refusal)?.outcome {
             Outcome::Deleted { version } => Ok(Some(Version(version))),
             Outcome::Absent => Ok(None),
@@ -133,7 +133,7 @@ impl State {
     }
 
     fn find(&mut self, get: &GetRef) -> Result<Option<(RecordHead, ValuePlace)>, ShardError> {
-        let key = self.key(get.key)?;
+        let key = self.key(get.key, Access::Read)?;
         self.fetch(&key)?;
         Ok(self.store.find(&key).map(|(found, place)| {
             let head = RecordHead {
@@ -146,9 +146,21 @@ impl State {
         }))
     }
 
-    fn key<'k>(&self, bytes: &'k [u8]) -> Result<KeyRef<'k>, ShardError> {
-        let hash = self.identity.place(bytes)?;
+    fn key<'k>(&self, bytes: &'k [u8], access: Access) -> Result<KeyRef<'k>, ShardError> {
+        let hash = self.identity.place(bytes).map_err(|error| self.direct(error, bytes))?;
+        self.check_moving(hash, access)?;
         Ok(KeyRef { hash: hash.0, tag: self.identity.tags.hash(bytes), space: CLIENT_SPACE, bytes })
+    }
+
+    /// Adds to a refusal who owns the key, if the shard knows.
+    fn direct(&self, error: ShardError, key: &[u8]) -> ShardError {
+        match error {
+            ShardError::WrongShard(wrong) => {
+                let (owner, moved) = self.transfers.owner_of(self.identity.secret.hash(key)).unzip();
+                ShardError::WrongShard(WrongShard { owner, moved, ..wrong })
+            }
+            other => other,
+        }
     }
 
     /// Makes sure that a record of layout 1 is in the store before it is asked for.

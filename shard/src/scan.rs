@@ -17,6 +17,7 @@ use crate::growth::RETRY_AFTER_MILLISECONDS;
 use crate::operations::CLIENT_SPACE;
 use crate::state::State;
 use crate::store::{Budget, Cursor, Item, Values, Walk, WalkEnd};
+use crate::transfer::turn::MOVING_RETRY_MILLISECONDS;
 
 #[cfg(test)]
 mod tests;
@@ -49,11 +50,8 @@ impl State {
         if first > asked.last {
             return Ok(page.finish(None));
         }
-        if !self.identity.range.contains(first) {
-            let (range, epoch) = (self.identity.range, self.identity.epoch);
-            return Err(ShardScanError::WrongShard(WrongShard { range, epoch, owner: None }));
-        }
-        let last = self.fetch_from(first)?.min(self.identity.range.last).min(asked.last);
+        let served = self.check_served(first)?;
+        let last = self.fetch_from(first)?.min(served).min(asked.last);
         let after = match place {
             ScanPlace::Before { .. } => None,
             ScanPlace::Behind { hash, tag, key } => Some(Cursor { hash: hash.0, tag, key }),
@@ -88,6 +86,22 @@ impl State {
             WalkEnd::Done => Some(ScanPlace::Before { hash: KeyHash(last.0 + 1) }),
         };
         Ok(page.finish(next.map(|place| place.write(&self.identity.tags)).as_deref()))
+    }
+
+    /// Checks that the shard serves a hash, and tells up to which one it does.
+    fn check_served(&self, first: KeyHash) -> Result<KeyHash, ShardScanError> {
+        let (range, epoch) = (self.identity.range, self.identity.epoch);
+        if !range.contains(first) {
+            let (owner, moved) = self.transfers.owner_of(first).unzip();
+            return Err(ShardScanError::WrongShard(WrongShard { range, epoch, owner, moved }));
+        }
+        match self.transfers.closed() {
+            Some(closed) if closed.contains(first) => {
+                Err(ShardScanError::Moving { retry_after_milliseconds: MOVING_RETRY_MILLISECONDS })
+            }
+            Some(closed) if first < closed.first => Ok(KeyHash(closed.first.0 - 1)),
+            _ => Ok(range.last),
+        }
     }
 
     fn place_to_begin(&self, arguments: &ShardScanArguments, asked: HashRange) -> Result<ScanPlace, ShardScanError> {

@@ -1,5 +1,6 @@
 //! The methods of a shard: read the message, check, delegate, reply.
 
+use candid::Principal;
 use canopy_types::MalformedArguments;
 use canopy_types::api::{DeleteArguments, GetArguments, PutArguments};
 use canopy_types::codec;
@@ -9,12 +10,17 @@ use canopy_types::shard::{
     ShardInfoResult, ShardInitArguments, ShardPutResult, ShardScanArguments, ShardScanError, ShardScanResult,
     ShardSetRolesResult,
 };
+use canopy_types::transfer::{
+    BeginTransferArguments, BeginTransferResult, CancelTransferArguments, CancelTransferResult, HandOverArguments,
+    HandOverResult, ImportArguments, ImportResult, TransferError, TransferProgressArguments, TransferProgressResult,
+};
 use canopy_types::wire::{ApplyRef, DeleteRef, GetRef, PutRef, refusals, replies};
 
 use crate::access::required_role;
 use crate::message::{self, Caller};
 use crate::operations::Origin;
 use crate::state::{self, LAYOUT_VERSION, State};
+use crate::transfer::calls;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +35,11 @@ canopy_types::endpoints! {
     raw_query "canister_query scan" scan(ShardScanArguments) -> ShardScanResult;
     query "canister_query info" info() -> ShardInfoResult;
     update "canister_update set_roles" set_roles(RolesWord) -> ShardSetRolesResult;
+    update "canister_update begin_transfer" begin_transfer(BeginTransferArguments) -> BeginTransferResult;
+    update "canister_update transfer_progress" transfer_progress(TransferProgressArguments) -> TransferProgressResult;
+    update "canister_update cancel_transfer" cancel_transfer(CancelTransferArguments) -> CancelTransferResult;
+    update "canister_update import_batch" import_batch(ImportArguments) -> ImportResult;
+    update "canister_update hand_over" hand_over(HandOverArguments) -> HandOverResult;
 }
 
 #[ic_cdk::init]
@@ -41,6 +52,14 @@ fn init(arguments: ShardInitArguments) {
         state.roles.take(&word, ic_cdk::api::time());
     }
     state::set(state);
+}
+
+/// An answer to an open call would run in code that knows nothing of it.
+#[ic_cdk::pre_upgrade]
+fn pre_upgrade() {
+    if let Some(transfer) = state::with(|state| state.flying()) {
+        ic_cdk::api::trap(format!("calls of transfer {transfer} are open: stop the shard, then upgrade"));
+    }
 }
 
 #[ic_cdk::post_upgrade]
@@ -74,8 +93,13 @@ extern "C" fn global_timer() {
 
 /// Does what is due. Called by the timer.
 pub fn run_timer() {
-    let now = ic_cdk::api::time();
-    let (alarm, growth_failed) = state::with(|state| (state.run(now), state.store.statistics().growth_failed));
+    let (now, cycles) = (ic_cdk::api::time(), ic_cdk::api::canister_liquid_cycle_balance());
+    let (calls, alarm, growth_failed) = state::with(|state| {
+        state.store.observe_clock(now);
+        let calls = if state.is_growth_due(now) { Vec::new() } else { state.transfer_turn(now, cycles) };
+        (calls, state.run(now), state.store.statistics().growth_failed)
+    });
+    calls.into_iter().for_each(calls::send);
     if state::with(|state| state.roles.take_question()) {
         ask_for_roles();
     }
@@ -251,6 +275,69 @@ pub fn set_roles(arguments: Result<RolesWord, MalformedArguments>) -> ShardSetRo
 /// Asks the platform whether `caller` controls the shard.
 fn is_controller(caller: &[u8]) -> bool {
     ic0::is_controller(caller) == 1
+}
+
+/// Makes the shard one end of a transfer.
+pub fn begin_transfer(arguments: Result<BeginTransferArguments, MalformedArguments>) -> BeginTransferResult {
+    let cycles = ic_cdk::api::canister_liquid_cycle_balance();
+    serve_transfer(arguments, |state, caller, arguments| {
+        check_command(state, caller)?;
+        state.begin_transfer(&arguments, cycles)
+    })
+}
+
+/// Tells how far a transfer is. An update, so that the router's question sets a timer again that was lost.
+pub fn transfer_progress(arguments: Result<TransferProgressArguments, MalformedArguments>) -> TransferProgressResult {
+    serve_transfer(arguments, |state, caller, arguments| {
+        check_command(state, caller)?;
+        state.transfer_progress(&arguments)
+    })
+}
+
+/// Ends a transfer that is not done.
+pub fn cancel_transfer(arguments: Result<CancelTransferArguments, MalformedArguments>) -> CancelTransferResult {
+    serve_transfer(arguments, |state, caller, arguments| {
+        let may_command = check_command(state, caller).is_ok();
+        state.cancel_transfer(caller, may_command, &arguments)
+    })
+}
+
+/// Takes in what the source of a transfer sends.
+pub fn import_batch(arguments: Result<ImportArguments, MalformedArguments>) -> ImportResult {
+    serve_transfer(arguments, |state, caller, arguments| state.import(caller, &arguments))
+}
+
+/// Takes in the rest, and makes the shard the owner.
+pub fn hand_over(arguments: Result<HandOverArguments, MalformedArguments>) -> HandOverResult {
+    serve_transfer(arguments, |state, caller, arguments| state.hand_over(caller, &arguments))
+}
+
+/// Has `action` answer a message about a transfer, and sets the timer for what follows from it.
+fn serve_transfer<A, R>(
+    arguments: Result<A, MalformedArguments>,
+    action: impl FnOnce(&mut State, Principal, A) -> Result<R, TransferError>,
+) -> Result<R, TransferError> {
+    let (caller, now) = (ic_cdk::api::msg_caller(), ic_cdk::api::time());
+    let (result, alarm) = state::with(|state| {
+        state.store.observe_clock(now);
+        state.message_time = now;
+        let result = arguments.map_err(malformed_transfer).and_then(|arguments| action(&mut *state, caller, arguments));
+        (result, state.take_alarm(now))
+    });
+    if let Some(at) = alarm {
+        ic_cdk::api::global_timer_set(at);
+    }
+    result
+}
+
+/// Checks that `caller` may begin, watch and cancel transfers: the router, and administrators should it be lost.
+fn check_command(state: &State, caller: Principal) -> Result<(), TransferError> {
+    let permit = state.authorise(caller.as_slice(), Role::Administrator, is_controller);
+    permit.map(drop).map_err(|_| TransferError::Unauthorised { caller })
+}
+
+fn malformed_transfer(arguments: MalformedArguments) -> TransferError {
+    TransferError::MalformedArguments { reason: arguments.reason }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! page 0    | magic "CANOPYSH" 8 B | layout version 4 B | unused 4 B | first page of the store 8 B |
-//! page 1..  the store, see `store/layout.rs`; its metadata is ShardInitArguments as Candid
+//! page 1..  the store, see `store/layout.rs`; its metadata are two values of Candid: ShardInitArguments with what the
+//!           shard owns, and the machine of transfers (`transfer/stored.rs`), null or missing before the first one
 //! ```
 //!
 //! Numbers are little-endian, a page has 64 KiB. In a shard that was upgraded from layout 1 the store begins behind the
@@ -20,6 +21,8 @@ use crate::layout_1::{Layout1, MANAGER_MAGIC};
 use crate::region::{PAGE_BYTES, Region};
 use crate::roles::Roles;
 use crate::store::{self, Budget, Cursor, Options, Store, WalkEnd};
+use crate::transfer::copying::{Copying, Limits};
+use crate::transfer::stored::Transfers;
 
 #[cfg(test)]
 pub mod tests;
@@ -53,11 +56,21 @@ pub struct State {
     pub message_time: u64,
     /// Whether it is an update: what a query counts is forgotten.
     pub message_is_update: bool,
+    pub transfers: Transfers,
+    pub copying: Copying,
+    /// What transfers may put into one message.
+    pub limits: Limits,
+    /// Number of the next call to a peer.
+    pub next_flight: u64,
+    /// What the shard was installed with; range and epoch are those of the identity.
+    installed: ShardInitArguments,
     growth: Growth,
     /// Present until every record of layout 1 is in the store.
     pub carrying_over: Option<CarryingOver>,
     /// Where dropping the tombstones of the time of carrying over goes on.
     tombstones_after: Option<Cursor>,
+    /// A transfer has ended and left something to clear up.
+    clears_soon: bool,
     /// When the timer should have run, in nanoseconds; `None` while no timer is set.
     wake_at: Option<u64>,
     memory: DefaultMemoryImpl,
@@ -117,24 +130,43 @@ impl State {
         };
         let store = Store::open(Region::new(memory.clone(), store_page), Options::default())
             .unwrap_or_else(|error| panic!("the store can't be opened: {error:?}"));
-        let arguments =
-            codec::decode(&store.metadata()).expect("INVARIANT: the metadata are what the shard was created with");
+        let (installed, transfers): (ShardInitArguments, Option<Transfers>) = candid::decode_args(&store.metadata())
+            .expect("INVARIANT: the metadata are what create and store_transfers write");
         let identity =
-            Identity::from_arguments(arguments).unwrap_or_else(|fault| panic!("install arguments: {fault:?}"));
-        let growth = Growth::default();
-        let roles = Roles::default();
-        Self {
+            Identity::from_arguments(installed.clone()).unwrap_or_else(|fault| panic!("install arguments: {fault:?}"));
+        let mut state = Self {
             identity,
             store,
-            roles,
+            roles: Roles::default(),
             message_time: 0,
             message_is_update: false,
-            growth,
+            transfers: transfers.unwrap_or_default(),
+            copying: Copying::default(),
+            limits: Limits::default(),
+            next_flight: 0,
+            installed,
+            growth: Growth::default(),
             carrying_over,
             tombstones_after: None,
+            clears_soon: false,
             wake_at: None,
             memory,
-        }
+        };
+        state.begin_copying();
+        state
+    }
+
+    /// Has the timer come for what a transfer leaves behind.
+    pub fn clear_soon(&mut self) {
+        self.clears_soon = true;
+    }
+
+    /// Stores what the shard owns and the machine of transfers.
+    pub fn store_transfers(&mut self) {
+        (self.installed.range, self.installed.epoch) = (self.identity.range, self.identity.epoch);
+        let metadata = candid::encode_args((&self.installed, Some(&self.transfers)))
+            .expect("encoding writes to memory only, and no type here has a custom encoder that fails");
+        self.store.set_metadata(&metadata).expect("INVARIANT: every list of the machine is bounded to fit");
     }
 
     /// Tells the canister's stable memory in bytes.
@@ -153,13 +185,14 @@ impl State {
             self.store.note_growth_failed();
         }
         let grows = self.store.needs_growth() && self.growth.request(now);
-        let wanted = if grows || self.carrying_over.is_some() {
-            now
+        let own = if grows || self.carrying_over.is_some() || std::mem::take(&mut self.clears_soon) {
+            Some(now)
         } else if self.store.awaits_sweep() {
-            now + SWEEP_NANOSECONDS
+            Some(now + SWEEP_NANOSECONDS)
         } else {
-            return None;
+            None
         };
+        let wanted = own.into_iter().chain(self.transfer_wake(now)).min()?;
         if self.wake_at.is_some_and(|at| at <= wanted && at.saturating_add(LOST_NANOSECONDS) >= now) {
             return None;
         }
@@ -170,21 +203,21 @@ impl State {
     /// Does what is due, one thing per message, and tells when to come again. Called by the timer and after upgrades.
     pub fn run(&mut self, now: u64) -> Option<u64> {
         self.wake_at = None;
-        if self.store.needs_growth() {
-            self.growth.request(now);
-        }
-        let next = if self.growth.is_due() {
+        let next = if self.is_growth_due(now) {
             // Alone, because it may trap.
             let grown = self.store.maintain() != store::Growth::Failed;
             self.growth.finish(grown);
             Some(if grown { now } else { now + RETRY_NANOSECONDS + 1 })
         } else if self.carrying_over.is_some() {
             self.carry_over(now)
-        } else if self.store.statistics().tombstones > 0 {
+        } else if self.clear_up(TIMER_BUDGET) {
+            Some(now)
+        } else if self.store.statistics().tombstones > 0 && !self.keeps_dead_records() {
             self.drop_tombstones(now)
         } else if self.store.awaits_sweep() {
             self.store.observe_clock(now);
-            let swept = self.store.sweep(TIMER_BUDGET);
+            let keep = self.keeps_dead_records();
+            let swept = if keep { self.store.sweep_receipts(TIMER_BUDGET) } else { self.store.sweep(TIMER_BUDGET) };
             // One that has swept nothing waits for space.
             (!swept.done && swept.records + swept.receipts > 0).then_some(now)
         } else {
@@ -194,6 +227,14 @@ impl State {
         let wake_at = next.into_iter().chain(alarm).min();
         self.wake_at = wake_at;
         wake_at
+    }
+
+    /// Tells whether the next turn grows the memory, which may trap, so that nothing else is done in that message.
+    pub fn is_growth_due(&mut self, now: u64) -> bool {
+        if self.store.needs_growth() {
+            self.growth.request(now);
+        }
+        self.growth.is_due()
     }
 
     fn carry_over(&mut self, now: u64) -> Option<u64> {

@@ -223,6 +223,7 @@ fn read_busy(reason: &BusyReason) -> Happening {
         BusyReason::Platform { .. } => Happening::BusyPlatform,
         BusyReason::ShardGrows => Happening::BusyShardGrows,
         BusyReason::RateLimit { .. } => Happening::BusyRateLimit,
+        BusyReason::RangeMoves => Happening::BusyRangeMoves,
         _ => Happening::BusyOther,
     }
 }
@@ -270,7 +271,8 @@ fn read_shard_error(error: ShardError, in_batch: bool) -> Result<Answer, Impossi
         ShardError::Growing { .. } => Answer::refused(Happening::BusyShardGrows),
         ShardError::RateLimited { .. } => Answer::refused(Happening::BusyRateLimit),
         ShardError::OutOfSpace => Answer::refused(Happening::OutOfSpace),
-        ShardError::WrongShard(_) if in_batch => Answer::refused(Happening::WrongShard),
+        ShardError::WrongShard(_) => Answer::refused(Happening::WrongShard),
+        ShardError::Moving { .. } => Answer::refused(Happening::Moving),
         ShardError::AskAgain { .. } if in_batch => Answer::refused(Happening::AskAgain),
         other => return Err(Impossible(format!("a shard answered a legal call with {other:?}"))),
     })

@@ -17,6 +17,7 @@ pub mod stream {
     pub const CLOCK: u64 = 5;
     pub const GUESTS: u64 = 6;
     pub const RATE_LIMIT: u64 = 7;
+    pub const MOVES: u64 = 8;
 }
 
 /// Operations of a run unless the command line says otherwise.

@@ -92,6 +92,8 @@ faults! {
     SubnetSkew = "subnet-skew", 1_000_000..=1_000_000, None;
     /// A sender stops waiting after a few rounds, per operation; its message still runs.
     SenderGivesUp = "sender-gives-up", 10_000..=200_000, None;
+    /// A range is split off or merged, or a transfer stopped, per step of the driver.
+    RangesMove = "ranges-move", 20_000..=200_000, None;
 }
 
 impl FaultName {

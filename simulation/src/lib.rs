@@ -2,8 +2,9 @@
 //!
 //! Start at [`run`]: one run from set-up to verdict. [`case`] draws what it consists of, [`faults`] names what may go
 //! wrong, [`network`] is the service on a simulated network, [`workload`] its clients, [`administrator`] whoever stops,
-//! upgrades and tops up, [`guests`] clients whose rights change, [`limits`] what each may ask for. [`history`] records what
-//! clients were told ([`answers`]), [`tally`] how often each kind of thing happened, and [`checkers`] judge it.
+//! upgrades and tops up, [`guests`] clients whose rights change, [`limits`] what each may ask for, [`mover`] has ranges
+//! change hands. [`history`] records what clients were told ([`answers`]), [`tally`] how often each kind of thing happened,
+//! and [`checkers`] judge it.
 //! [`campaign`] runs many seeds and [`shrink`] makes a failing one smaller. [`planted`] bugs show that they are found.
 //! [`scenarios`] are mistakes of administrators, each with its expected outcome.
 //!
@@ -20,6 +21,7 @@ pub mod faults;
 pub mod guests;
 pub mod history;
 pub mod limits;
+pub mod mover;
 pub mod network;
 pub mod planted;
 pub mod results;

@@ -301,8 +301,8 @@ impl Network {
         decode(&reply).ok()
     }
 
-    /// Tells which shard answers for a key; None if that can't be told now. Once told it is kept, because no range
-    /// changes hands.
+    /// Tells which shard answers for a key; None if that can't be told now. Once told it is kept, as clients do, until a
+    /// shard says otherwise.
     pub fn owner(&mut self, key: &[u8]) -> Option<Principal> {
         if let Some(owner) = self.owners.get(key) {
             return Some(*owner);
@@ -311,6 +311,25 @@ impl Network {
         let owner = shards.into_iter().find(|shard| matches!(self.get_from_shard(*shard, key), Some(Ok(_))))?;
         self.owners.insert(key.to_vec(), owner);
         Some(owner)
+    }
+
+    /// Forgets which shard answers for a key.
+    pub fn forget_owner(&mut self, key: &[u8]) {
+        self.owners.remove(key);
+    }
+
+    /// Tells which of some shards serve a key now.
+    pub fn who_serves(&mut self, shards: &[Principal], key: &[u8]) -> Vec<Principal> {
+        let arguments = GetArguments { include_value: Some(false), ..GetArguments::new(key.to_vec()) };
+        let arguments = encode(&arguments);
+        let mut serving = Vec::new();
+        for shard in shards {
+            let reply = self.query(self.administrator, *shard, "get_query", arguments.clone());
+            if reply.is_ok_and(|reply| matches!(decode::<ShardGetResult>(&reply), Ok(Ok(_)))) {
+                serving.push(*shard);
+            }
+        }
+        serving
     }
 
     /// Burns what a canister has, but for what its storage needs.

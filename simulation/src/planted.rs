@@ -284,12 +284,12 @@ pub const ALL: &[Planted] = &[
             },
             Edit {
                 file: "router/src/calls/read.rs",
-                find: "    if let (Some(update), Ok(bytes)) = (&read.update, &answer) {",
-                replace: "    if let (\"get\", Ok(bytes)) = (read.request.method, &answer) {
-        let arguments = read.request.arguments.clone();
-        crate::operations::CACHE.with_borrow_mut(|cache| cache.insert(arguments, bytes.clone()));
-    }
-    if let (Some(update), Ok(bytes)) = (&read.update, &answer) {",
+                find: "            if let Some(update) = &read.update {",
+                replace: "            if read.request.method == \"get\" {
+                let arguments = read.request.arguments.clone();
+                crate::operations::CACHE.with_borrow_mut(|cache| cache.insert(arguments, bytes.clone()));
+            }
+            if let Some(update) = &read.update {",
             },
             Edit {
                 file: "router/src/operations.rs",
@@ -504,6 +504,114 @@ thread_local! {
             file: "router/src/state.rs",
             find: "*open = open.saturating_sub(1);",
             replace: "*open = open.saturating_sub(u32::from(*open != 8));",
+        }],
+    },
+    Planted {
+        name: "transfer-takes-in-older",
+        checker: Checker::Linearizability,
+        edits: &[Edit {
+            file: "shard/src/store/transfer.rs",
+            find: "record.header.version >= import.version",
+            replace: "record.header.version >= import.version && import.version == 0",
+        }],
+    },
+    Planted {
+        name: "range-not-closed",
+        checker: Checker::Cover,
+        edits: &[Edit {
+            file: "shard/src/transfer/stored.rs",
+            find: "        matches!(self.stage, Stage::HandingOver { .. } | Stage::Asking)
+",
+            replace: "        false
+",
+        }],
+    },
+    Planted {
+        name: "source-opens-by-itself",
+        checker: Checker::Cover,
+        edits: &[Edit {
+            file: "shard/src/transfer/stored.rs",
+            find: "                Stage::HandingOver { .. } | Stage::Asking => {
+                    current.stage = Stage::Asking;
+                    return Ok(TransferPhase::Asking);
+                }",
+            replace: "                Stage::HandingOver { .. } | Stage::Asking => self.end(TransferEnd::Cancelled),",
+        }],
+    },
+    Planted {
+        name: "ended-transfers-forgotten",
+        checker: Checker::Recovery,
+        edits: &[Edit {
+            file: "shard/src/transfer/stored.rs",
+            find: "        self.ended.push(EndedTransfer { id, end, peer });",
+            replace: "        self.ended.push(EndedTransfer { id, end, peer });
+        self.ended.clear();",
+        }],
+    },
+    Planted {
+        name: "changes-not-noted",
+        checker: Checker::Linearizability,
+        edits: &[Edit {
+            file: "shard/src/store/changes.rs",
+            find: "            watch.changed.insert(place);",
+            replace: "            watch.changed.extend(None::<Place>);",
+        }],
+    },
+    Planted {
+        name: "receipts-stay-behind",
+        checker: Checker::ExactlyOnce,
+        edits: &[Edit {
+            file: "shard/src/store/transfer.rs",
+            find: "let receipt = import.receipt.filter(|receipt| self.keeps(receipt));",
+            replace: "let receipt = import.receipt.filter(|_| false);",
+        }],
+    },
+    Planted {
+        name: "displaced-receipts-stay-behind",
+        checker: Checker::ExactlyOnce,
+        edits: &[Edit {
+            file: "shard/src/store/transfer.rs",
+            find: "        if from_future || !self.keeps(receipt) || is_here(self) {",
+            replace: "        if from_future || !self.keeps(receipt) || is_here(self) || receipt.operation.issued > 0 {",
+        }],
+    },
+    Planted {
+        name: "no-tombstones-while-sending",
+        checker: Checker::Linearizability,
+        edits: &[Edit {
+            file: "shard/src/transfer/turn.rs",
+            find: ".is_some_and(|current| current.is_source() && current.range.contains(KeyHash(hash)))",
+            replace: ".is_some_and(|current| !current.is_source() && current.range.contains(KeyHash(hash)))",
+        }],
+    },
+    Planted {
+        name: "begins-before-it-is-cleared",
+        checker: Checker::Linearizability,
+        edits: &[Edit {
+            file: "shard/src/transfer/stored.rs",
+            find: "        if self.clearing.is_some() {",
+            replace: "        if self.clearing.is_some() && epoch.0 == 0 {",
+        }],
+    },
+    Planted {
+        name: "version-does-not-travel",
+        checker: Checker::Linearizability,
+        edits: &[Edit {
+            file: "shard/src/transfer/turn.rs",
+            find: "self.store.observe(arguments.shard_time_nanoseconds, arguments.removed_version);",
+            replace: "",
+        }],
+    },
+    Planted {
+        name: "router-believes-too-early",
+        checker: Checker::Cover,
+        edits: &[Edit {
+            file: "router/src/transfers.rs",
+            find: "            _ => {
+                let stops = self.stop.is_some()",
+            replace: "            (_, TransferPhase::HandingOver) => Next::End(TransferEnd::Done),
+            _ => {
+                let stops = self.stop.is_some()",
         }],
     },
 ];

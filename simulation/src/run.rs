@@ -3,25 +3,30 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use candid::Principal;
 use canopy_simulator::event_log::Event;
 use canopy_types::GetArguments;
 use canopy_types::codec::encode;
+use canopy_types::status::Status;
+use canopy_types::transfer::{TransferEnd, TransferStage};
 
 use crate::administrator::Administrator;
 use crate::case::{Case, stream};
+use crate::checkers::cover::Moving;
 use crate::checkers::{canisters, cover, cycles, exactly_once, linearizability, rates, rights};
 use crate::draw::Draw;
 use crate::faults::FaultName;
 use crate::guests::Guests;
 use crate::history::{Counts, History};
 use crate::limits::Limits;
+use crate::mover::{self, Mover};
 use crate::network::{Network, SKEW_NANOS_MAX, Service};
 use crate::tally::{Happening, Tally};
 use crate::workload::Workload;
 
 mod ending;
 
+/// Keys of which is asked who serves them while ranges move.
+const PROBED_KEYS_MAX: usize = 16;
 /// Steps between two looks at the network.
 const CHECK_STEPS: u64 = 20;
 /// Steps between two calls that wake a router up.
@@ -133,10 +138,13 @@ struct Run<'a> {
     administrator: Administrator,
     guests: Guests,
     limits: Limits,
+    mover: Mover,
     history: History,
     clock: Draw,
     steps: u64,
     quiet_steps: u64,
+    /// How transfers ended, of those that the router remembers in the end.
+    ends: Vec<TransferEnd>,
 }
 
 impl<'a> Run<'a> {
@@ -155,10 +163,12 @@ impl<'a> Run<'a> {
             administrator: Administrator::new(case),
             guests: Guests::new(case, guests),
             limits: Limits::new(case),
+            mover: Mover::new(case),
             history: History::default(),
             clock: Draw::new(case.seed, stream::CLOCK),
             steps: 0,
             quiet_steps: 0,
+            ends: Vec::new(),
         })
     }
 
@@ -238,6 +248,7 @@ impl<'a> Run<'a> {
             self.limits.step(&mut self.network);
             // Clients come first: a clock that jumps now lets messages expire that no round took.
             self.administrator.step(self.case, &mut self.network, true);
+            self.mover.step(self.case, &mut self.network);
             self.check_answers()?;
             let idle = self.workload.is_waiting() && self.workload.answered == answered;
             self.quiet_steps = if idle { self.quiet_steps + 1 } else { 0 };
@@ -319,8 +330,13 @@ impl<'a> Run<'a> {
             {
                 continue;
             }
-            if status.as_ref().is_some_and(|status| status.ready && status.open_calls == 0 && status.alarms.is_empty())
-            {
+            let rests = |status: &Status| {
+                let is_moving = mover::running(status).next().is_some();
+                status.ready && status.open_calls == 0 && status.alarms.is_empty() && !is_moving
+            };
+            if status.as_ref().is_some_and(rests) && self.check_cover(&[]).is_ok() {
+                let transfers = status.and_then(|status| status.transfers).unwrap_or_default();
+                self.ends = transfers.iter().filter_map(|transfer| end_of(transfer.stage)).collect();
                 return Ok(());
             }
         }
@@ -334,14 +350,27 @@ impl<'a> Run<'a> {
     fn check_network(&mut self) -> Result<(), Failure> {
         cycles::check(&self.network.books()).map_err(wrong)?;
         self.network.instance.check_invariants();
-        if let Some(status) = self.network.status() {
-            let existing = self.network.instance.canister_ids(&self.network.service_subnet);
-            canisters::check(&existing, &self.network.others(), &status).map_err(wrong)?;
+        let Some(status) = self.network.status() else { return Ok(()) };
+        let existing = self.network.instance.canister_ids(&self.network.service_subnet);
+        canisters::check(&existing, &self.network.others(), &status).map_err(wrong)?;
+        let moving = mover::moving(&status);
+        self.check_cover(&moving).map_err(wrong)?;
+        let ends = mover::ends(&moving);
+        for (key, bytes) in self.case.keys.iter().enumerate().take(PROBED_KEYS_MAX) {
+            let shards = self.network.who_serves(&ends, bytes);
+            if shards.len() > 1 {
+                return Err(wrong(cover::Fault::ServedTwice { key, shards }));
+            }
         }
+        Ok(())
+    }
+
+    /// Checks who owns what, as far as router and shards answer.
+    fn check_cover(&mut self, moving: &[Moving]) -> Result<(), cover::Fault> {
         let Some(table) = self.network.routing_table().filter(|table| !table.routes.is_empty()) else { return Ok(()) };
-        let shards: Vec<Principal> = table.routes.iter().map(|route| route.shard).collect();
+        let shards = self.network.shards.clone();
         let infos: Vec<_> = shards.into_iter().filter_map(|shard| Some((shard, self.network.info(shard)?))).collect();
-        cover::check(self.network.router, &table, &infos).map_err(wrong)
+        cover::check(self.network.router, &table, &infos, moving)
     }
 
     fn report(&self, failure: Option<Failure>) -> Report {
@@ -352,6 +381,7 @@ impl<'a> Run<'a> {
                 (None, FaultName::OrderShuffled) => 1,
                 (None, FaultName::SubnetSkew) => 1,
                 (None, FaultName::SenderGivesUp) => self.workload.given_up,
+                (None, FaultName::RangesMove) => self.mover.asked,
                 (None, _) => self.administrator.fired.get(&fault).copied().unwrap_or(0),
             };
             fired.insert(fault, times);
@@ -361,6 +391,9 @@ impl<'a> Run<'a> {
             tally.note(if change.granted { Happening::Granted } else { Happening::Revoked });
         }
         tally.note_if(self.limits.held().is_some(), Happening::Limited);
+        for end in &self.ends {
+            tally.note(if *end == TransferEnd::Done { Happening::TransferDone } else { Happening::TransferCancelled });
+        }
         let log = self.network.instance.events();
         let kept: Vec<&Event> = log.recent().collect();
         let shown = if failure.is_some() { &kept[kept.len().saturating_sub(EVENTS_SHOWN)..] } else { &[] };
@@ -375,6 +408,10 @@ impl<'a> Run<'a> {
             events: shown.iter().map(|event| show(event)).collect(),
         }
     }
+}
+
+fn end_of(stage: TransferStage) -> Option<TransferEnd> {
+    if let TransferStage::Ended(end) = stage { Some(end) } else { None }
 }
 
 fn wrong(fault: impl fmt::Display) -> Failure {

@@ -345,7 +345,7 @@ fn foreign_snapshot_loaded(seed: u64, service: Service) -> Result<(), String> {
     stage.judge()?;
     let table = stage.network.routing_table().ok_or("no routing table")?;
     let infos: Vec<_> = [from, to].into_iter().filter_map(|shard| Some((shard, stage.network.info(shard)?))).collect();
-    match cover::check(stage.network.router, &table, &infos) {
+    match cover::check(stage.network.router, &table, &infos, &[]) {
         Err(cover::Fault::Disagreement { shard, .. }) if shard == to && (1..KEYS).contains(&served) => Ok(()),
         other => Err(format!("{served} of {KEYS} keys are served; cover: {other:?}")),
     }

@@ -38,6 +38,8 @@ happenings! {
     BusyRateLimit = "answer: Busy, rate limit";
     /// Needs more callers or writes than a run has, so a campaign may lack it.
     BusyOther = "answer: Busy, other";
+    BusyRangeMoves = "answer: Busy, range moves";
+    Moving = "answer: Moving";
     OutOfSpace = "answer: OutOfSpace";
     ShardUnavailable = "answer: ShardUnavailable";
     Unknown = "answer: Unknown";
@@ -111,6 +113,8 @@ happenings! {
     Granted = "role granted";
     Revoked = "role revoked";
     Limited = "rate limit set";
+    TransferDone = "range handed over";
+    TransferCancelled = "transfer cancelled";
     WithoutName = "write without operation";
     /// A reader found nothing where the last that was told of had reached its end.
     EndReached = "record found ended";

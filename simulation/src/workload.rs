@@ -170,7 +170,7 @@ impl Workload {
         }
     }
 
-    fn read_answers(&mut self, case: &Case, network: &Network, history: &mut History) {
+    fn read_answers(&mut self, case: &Case, network: &mut Network, history: &mut History) {
         let mut still_open = Vec::new();
         for mut open in std::mem::take(&mut self.open) {
             let request = &self.requests[open.sent.request];
@@ -214,7 +214,7 @@ impl Workload {
         sent: &Sent,
         heard: Result<Heard, Impossible>,
         case: &Case,
-        network: &Network,
+        network: &mut Network,
         history: &mut History,
     ) {
         let heard = heard.unwrap_or_else(|impossible| {
@@ -235,6 +235,9 @@ impl Workload {
         let mut kind = None;
         for (sending, answer) in sent.sendings.iter().zip(&answers) {
             self.note_answer(*sending, *answer, network.instance.time_nanos(), history);
+            if answer.kind == Happening::WrongShard {
+                network.forget_owner(&case.keys[history.operation(sending.operation).key]);
+            }
             if !is_settled(sending.operation, history) {
                 kind.get_or_insert(answer.kind);
             }

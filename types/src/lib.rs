@@ -1,10 +1,11 @@
 //! What router, shards, clients and tools of Canopy say to each other.
 //!
 //! Start at [`api`]: the arguments, replies and errors of the router's methods. [`shard`] holds those of a shard,
-//! [`roles`] who may do what, [`rate`] how often, [`policy`] what administrators may set, and [`status`] what a router
-//! reports about itself. [`limits`] are the promised bounds, [`range`] and [`hash`] cut the hash space, [`cursor`] marks
-//! places in it, [`codec`] turns all of it into Candid and back, [`wire`] does that for the hot methods in a fiftieth of
-//! the instructions, and [`endpoints`] ties both canisters' methods to functions.
+//! [`roles`] who may do what, [`rate`] how often, [`policy`] what administrators may set, [`transfer`] what is said about a
+//! range that changes hands, and [`status`] what a router reports about itself. [`limits`] are the promised bounds,
+//! [`range`] and [`hash`] cut the hash space, [`cursor`] marks places in it, [`codec`] turns all of it into Candid and
+//! back, [`wire`] does that for the hot methods in a fiftieth of the instructions, and [`endpoints`] ties both canisters'
+//! methods to functions.
 //!
 //! Arguments are records, so that optional fields can be added; results are `variant { Ok; Err }`, where every error
 //! says what did not happen and what the caller should do.
@@ -24,6 +25,7 @@ pub mod roles;
 pub mod routing;
 pub mod shard;
 pub mod status;
+pub mod transfer;
 pub mod wire;
 
 pub use api::{
@@ -37,3 +39,4 @@ pub use hash::{HashSecret, KeyHash, TagSecret};
 pub use range::HashRange;
 pub use roles::{Grant, Role};
 pub use routing::{Epoch, Route, RoutingTable, RoutingTableReply, ShardIndex, Version};
+pub use transfer::TransferId;

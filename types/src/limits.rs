@@ -43,6 +43,9 @@ pub const SCAN_RECORDS_MAX: u32 = 4_096;
 /// An item dirties up to 4 pages of 4 KiB, and a canister that dirties more than 75 MiB in a round is made to wait.
 pub const BATCH_ITEMS_MAX: usize = 4096;
 
+/// Length of a transfer's id, in bytes.
+pub const TRANSFER_ID_BYTES: usize = 16;
+
 /// Length of the seed of the secret that tells records of equal hash apart, in bytes.
 pub const TAG_SEED_BYTES: usize = RANDOM_BYTES_PER_CALL;
 
@@ -60,6 +63,12 @@ pub const INITIAL_SHARDS_DEFAULT: u32 = 2;
 
 /// Most shards that a new router creates by itself.
 pub const INITIAL_SHARDS_MAX: u32 = 64;
+
+/// Most shards that a router has, spares included. Its table of them fits one message 20 times.
+pub const SHARDS_MAX: u32 = 1024;
+
+/// Most transfers that a router runs at a time. Each has one call of the router open, and more of the shards.
+pub const TRANSFERS_MAX: u32 = 8;
 
 /// Controllers that a canister may have (the platform's bound).
 pub const CONTROLLERS_MAX: usize = 10;
@@ -115,6 +124,7 @@ const _: () = assert!(BATCH_ITEMS_MAX * 4 * 4096 < 75 * 1024 * 1024, "a batch mu
 const _: () = assert!(SECRET_BYTES.is_multiple_of(16), "the tags' secret is made of whole hashes");
 const _: () = assert!(SECRET_BYTES >= 136, "XXH3 refuses shorter secrets");
 const _: () = assert!(ADMINISTRATORS_MAX + 2 <= CONTROLLERS_MAX, "router and administrators control each shard");
+const _: () = assert!(INITIAL_SHARDS_MAX <= SHARDS_MAX);
 const _: () = assert!(INITIAL_SHARDS_MIN <= INITIAL_SHARDS_DEFAULT && INITIAL_SHARDS_DEFAULT <= INITIAL_SHARDS_MAX);
 const _: () = assert!(SHARD_CYCLES_MIN <= SHARD_CYCLES_DEFAULT && SHARD_CYCLES_DEFAULT <= SHARD_CYCLES_MAX);
 

@@ -9,7 +9,8 @@ use crate::hash::KeyHash;
 #[cfg(test)]
 mod tests;
 
-/// The hashes from `first` to `last`, both included; never empty when made through this module.
+/// The hashes from `first` to `last`, both included. What a shard owns may be [`EMPTY`](Self::EMPTY); no other range that
+/// is made through this module is.
 #[derive(CandidType, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HashRange {
     /// Lowest hash of the range.
@@ -21,6 +22,10 @@ pub struct HashRange {
 impl HashRange {
     /// The whole hash space.
     pub const FULL: Self = Self { first: KeyHash(0), last: KeyHash(u64::MAX) };
+
+    /// No hash: what a shard owns that is a spare, or gave everything away. It has `first` above `last`, which keeps
+    /// it readable for those who know of no empty ranges, and `contains` denies every hash.
+    pub const EMPTY: Self = Self { first: KeyHash(u64::MAX), last: KeyHash(0) };
 
     /// Makes the range `first..=last`; `None` when it would be empty.
     pub fn new(first: KeyHash, last: KeyHash) -> Option<Self> {
@@ -37,9 +42,44 @@ impl HashRange {
         self.first <= self.last
     }
 
+    /// Tells whether the other range lies in this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.is_valid() && other.is_valid() && self.first <= other.first && other.last <= self.last
+    }
+
+    /// Tells what is left without the lower or the upper part, or without all of it.
+    ///
+    /// `None` when `part` is none of these.
+    pub fn without(&self, part: &Self) -> Option<Self> {
+        if !self.covers(part) {
+            return None;
+        }
+        match (self.first == part.first, self.last == part.last) {
+            (true, true) => Some(Self::EMPTY),
+            (true, false) => Some(Self { first: KeyHash(part.last.0 + 1), last: self.last }),
+            (false, true) => Some(Self { first: self.first, last: KeyHash(part.first.0 - 1) }),
+            (false, false) => None,
+        }
+    }
+
+    /// Tells what the range is with a part that touches it; `None` when it doesn't. An empty range touches every one.
+    pub fn with(&self, part: &Self) -> Option<Self> {
+        if *self == Self::EMPTY { part.is_valid().then_some(*part) } else { self.join(part) }
+    }
+
+    /// Tells whether the two ranges have a hash in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.common(other).is_some()
+    }
+
+    /// Tells which hashes the two ranges have in common; `None` when there are none.
+    pub fn common(&self, other: &Self) -> Option<Self> {
+        Self::new(self.first.max(other.first), self.last.min(other.last))
+    }
+
     /// Tells whether `next` begins right after this range ends.
     pub fn is_followed_by(&self, next: &Self) -> bool {
-        self.last.0.checked_add(1) == Some(next.first.0)
+        self.is_valid() && next.is_valid() && self.last.0.checked_add(1) == Some(next.first.0)
     }
 
     /// Tells whether the two ranges touch without overlapping, in either order.

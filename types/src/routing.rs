@@ -72,6 +72,25 @@ impl RoutingTable {
         route.range.contains(hash).then_some(route)
     }
 
+    /// Gives a range to its new owner, wherever the table knows nothing newer. Tells what the table is then, which covers
+    /// what it covered before.
+    pub fn give(&self, range: HashRange, shard: Principal, epoch: Epoch) -> Self {
+        let mut routes = Vec::with_capacity(self.routes.len() + 2);
+        for route in &self.routes {
+            let Some(common) = route.range.common(&range).filter(|_| route.epoch < epoch) else {
+                routes.push(route.clone());
+                continue;
+            };
+            let before =
+                common.first.0.checked_sub(1).and_then(|last| HashRange::new(route.range.first, KeyHash(last)));
+            let after = common.last.0.checked_add(1).and_then(|first| HashRange::new(KeyHash(first), route.range.last));
+            routes.extend(before.map(|range| Route { range, ..route.clone() }));
+            routes.push(Route { range: common, shard, epoch });
+            routes.extend(after.map(|range| Route { range, ..route.clone() }));
+        }
+        Self { routes }
+    }
+
     /// Condenses the table: another digest tells that routes have changed.
     pub fn digest(&self) -> u64 {
         let mut bytes = Vec::with_capacity(self.routes.len() * ROUTE_BYTES);

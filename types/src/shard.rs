@@ -22,7 +22,7 @@ pub struct ShardInitArguments {
     pub administrators: Vec<Principal>,
     /// The secret of the deployment's hash, 192 bytes.
     pub secret: ByteBuf,
-    /// What the shard owns.
+    /// What the shard owns; nothing, with `first` above `last`, for one that a transfer will give something.
     pub range: HashRange,
     /// Epoch of the ownership.
     pub epoch: Epoch,
@@ -35,15 +35,26 @@ pub struct ShardInitArguments {
     pub roles: Option<RolesWord>,
 }
 
+/// A range that a shard has handed to another.
+#[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// What was handed over.
+    pub range: HashRange,
+    /// Epoch of its ownership since.
+    pub epoch: Epoch,
+}
+
 /// Whom to ask instead, as far as the shard knows.
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct WrongShard {
-    /// What the asked shard owns.
+    /// What the asked shard owns; nothing when `first` is above `last`.
     pub range: HashRange,
     /// Epoch of its ownership.
     pub epoch: Epoch,
     /// Who owns the key's hash, where the shard knows.
     pub owner: Option<Principal>,
+    /// What the shard has handed to that owner, the key's hash included.
+    pub moved: Option<Moved>,
 }
 
 errors! {
@@ -78,6 +89,11 @@ errors! {
             operations_per_minute_max: Option<u64>,
             /// How many bytes of arguments and replies each caller may use per minute; null: as many as it likes.
             bytes_per_minute_max: Option<u64>,
+        },
+        /// The range is changing hands. Try again.
+        Moving {
+            /// When trying again makes sense.
+            retry_after_milliseconds: u64,
         },
     }
     tuples {
@@ -197,6 +213,11 @@ errors! {
             /// How many bytes of arguments and replies each caller may use per minute; null: as many as it likes.
             bytes_per_minute_max: Option<u64>,
         },
+        /// The range is changing hands. Try again.
+        Moving {
+            /// When trying again makes sense.
+            retry_after_milliseconds: u64,
+        },
     }
     tuples {
         /// The page begins at a hash that belongs to another shard.
@@ -218,7 +239,7 @@ pub struct ShardInfo {
     pub index: ShardIndex,
     /// Its router.
     pub router: Principal,
-    /// What it owns.
+    /// What it owns; nothing when `first` is above `last`.
     pub range: HashRange,
     /// Epoch of its ownership.
     pub epoch: Epoch,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::ReadError;
 use crate::range::HashRange;
 use crate::routing::{Epoch, ShardIndex};
+use crate::transfer::TransferStatus;
 
 /// The state of a router and of what it is doing.
 #[derive(CandidType, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Status {
     pub administrators: Vec<Principal>,
     /// What the shards were told of roles.
     pub roles: Option<RolesStatus>,
+    /// Ranges that change hands, and the last that did. Null from routers that know of none.
+    pub transfers: Option<Vec<TransferStatus>>,
 }
 
 /// What the shards were told of roles.
@@ -69,7 +72,7 @@ pub struct ShardStatus {
     pub index: ShardIndex,
     /// Its canister, once there is one.
     pub canister: Option<Principal>,
-    /// What it owns.
+    /// What it owns; nothing when `first` is above `last`, as of a spare.
     pub range: HashRange,
     /// Epoch of the ownership.
     pub epoch: Epoch,

@@ -8,8 +8,8 @@ use canopy_types::api::{GetResult, PutResult, ReadError};
 use canopy_types::codec::encode;
 use canopy_types::limits::SECRET_BYTES;
 use canopy_types::routing::RoutingTableReply;
-use canopy_types::shard::{Action, Answer, ApplyArguments, ShardApplyResult, ShardGetResult};
-use canopy_types::{PutArguments, PutReply, Record, Version};
+use canopy_types::shard::{Action, Answer, ApplyArguments, Moved, ShardApplyResult, ShardGetResult};
+use canopy_types::{Epoch, HashRange, KeyHash, PutArguments, PutReply, Record, Route, Version};
 use serde_bytes::ByteBuf;
 
 const MIDDLE: u64 = 1 << 63;
@@ -47,8 +47,10 @@ fn put_done(version: u64) -> ShardApplyResult {
     Ok(vec![Answer::Put(Ok(PutReply { version: Version(version) }))])
 }
 
-fn wrong(range: HashRange, epoch: u64, owner: Option<Principal>) -> WrongShard {
-    WrongShard { range, epoch: Epoch(epoch), owner }
+/// What a shard says that has handed `lost` to another, and owns nothing since.
+fn wrong(lost: HashRange, epoch: u64, owner: Option<Principal>) -> WrongShard {
+    let moved = owner.map(|_| Moved { range: lost, epoch: Epoch(epoch) });
+    WrongShard { range: HashRange::EMPTY, epoch: Epoch(epoch), owner, moved }
 }
 
 fn wrong_put(wrong: WrongShard) -> ShardApplyResult {
@@ -109,7 +111,7 @@ fn a_shard_that_lost_a_range_is_believed_and_its_heir_is_asked_at_once() {
     let lost = range(MIDDLE + MIDDLE / 2, u64::MAX);
     let left = range(MIDDLE, MIDDLE + MIDDLE / 2 - 1);
     let key = key_in(lost);
-    client.transport.reply(&told(&table())).reply(&wrong_put(wrong(left, 6, Some(shard(3))))).reply(&put_done(9));
+    client.transport.reply(&told(&table())).reply(&wrong_put(wrong(lost, 6, Some(shard(3))))).reply(&put_done(9));
     assert_eq!(run(client.put(Put::new(key.clone(), "v"))).expect("done").version, Version(9));
     let asked = client.transport.asked();
     assert_eq!(canisters(&asked), [router(), shard(2), shard(3)]);
@@ -141,11 +143,10 @@ fn a_shard_that_doesn_t_know_the_owner_makes_the_router_be_asked_and_the_table_b
 fn shards_that_send_a_client_around_are_followed_so_often_and_then_the_router_is_asked() {
     let client = client();
     let key = key_in(range(MIDDLE, u64::MAX));
-    let elsewhere = range(1, 1);
     client.transport.reply(&told(&table()));
     for hop in 0..=u64::from(crate::writing::HOPS_MAX) {
         let owner = if hop % 2 == 0 { shard(3) } else { shard(4) };
-        client.transport.reply(&wrong_put(wrong(elsewhere, 6 + hop, Some(owner))));
+        client.transport.reply(&wrong_put(wrong(range(MIDDLE, u64::MAX), 6 + hop, Some(owner))));
     }
     client.transport.reply(&PutResult::Ok(PutReply { version: Version(1) }));
     run(client.put(Put::new(key, "v"))).expect("done");
@@ -243,7 +244,7 @@ fn reads_go_straight_to_the_shard_and_back_to_the_router_when_it_can_t_be_reache
 fn a_replica_s_word_about_an_owner_is_not_believed() {
     let client = client();
     let key = key_in(range(0, MIDDLE - 1));
-    let elsewhere = wrong(range(1, 1), 9, Some(shard(7)));
+    let elsewhere = wrong(range(0, MIDDLE - 1), 9, Some(shard(7)));
     client.transport.reply(&told(&table())).reply(&ShardGetResult::Err(ShardError::WrongShard(elsewhere)));
     client.transport.reply(&GetResult::Ok(None));
     assert_eq!(run(client.get_query(&key)).expect("answered"), None);
@@ -253,30 +254,22 @@ fn a_replica_s_word_about_an_owner_is_not_believed() {
 }
 
 #[test]
-fn words_older_than_the_table_and_words_that_contradict_themselves_change_nothing() {
+fn words_older_than_the_table_and_words_about_other_keys_change_nothing() {
     let key = key_in(range(0, MIDDLE - 1));
     let hash = secret().hash(key.as_bytes());
-    let table = table();
-    let word = |range, epoch| move_to_owner(&table, shard(1), hash, &wrong(range, epoch, None), shard(3));
-    assert_eq!(word(range(1, 1), 4), None);
-    assert_eq!(word(HashRange::FULL, 6), None);
-    assert_eq!(word(HashRange { first: KeyHash(5), last: KeyHash(4) }, 6), None);
-    assert_eq!(move_to_owner(&table, shard(2), hash, &wrong(range(1, 1), 6, None), shard(3)), None);
-}
-
-#[test]
-fn repaired_tables_cover_the_hash_space() {
-    let hash = KeyHash(1_000);
-    let table = table();
-    for left in [range(0, 999), range(1_001, 5_000), range(1_001, MIDDLE - 1), range(7, 9), range(MIDDLE, u64::MAX)] {
-        let repaired = move_to_owner(&table, shard(1), hash, &wrong(left, 6, None), shard(3)).expect("believed");
-        assert_eq!(repaired.check_invariants(), Ok(()), "{left}");
-        assert_eq!(repaired.find(hash).unwrap().shard, shard(3));
-        assert_eq!(repaired.find(KeyHash(u64::MAX)).unwrap().shard, shard(2));
-        if left.first.0 < MIDDLE {
-            assert_eq!(repaired.find(left.first).unwrap().shard, shard(1));
-            assert_eq!(repaired.find(left.last).unwrap().shard, shard(1));
-        }
+    let full = HashRange::FULL;
+    let beside = range(MIDDLE, u64::MAX);
+    let itself = Some(shard(1));
+    let words = [wrong(full, 5, Some(shard(3))), wrong(full, 6, itself), wrong(beside, 6, Some(shard(3)))];
+    let nobody = WrongShard { owner: None, ..wrong(full, 6, Some(shard(3))) };
+    let nothing = wrong(HashRange::EMPTY, 6, Some(shard(3)));
+    let old = WrongShard { moved: None, ..wrong(full, 6, Some(shard(3))) };
+    for word in words.into_iter().chain([nobody, nothing, old]) {
+        let routes = Routes::new(Routing::Direct);
+        routes.known().routes = Some((secret(), table()));
+        assert!(!routes.repair(shard(1), key.as_bytes(), &word), "{word:?}");
+        let known = routes.known();
+        assert_eq!((known.routes.as_ref().unwrap().1.find(hash), known.is_stale), (table().find(hash), true));
     }
 }
 

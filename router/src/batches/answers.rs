@@ -10,7 +10,7 @@ use canopy_types::wire::batch::{ANSWER_BYTES_MAX, AnswerRef, read_answers};
 use super::division::REPLY_BYTES_MAX;
 use crate::calls::{self, Reply};
 use crate::operations::something_else;
-use crate::refusal::{Failure, from_shard};
+use crate::refusal::{Failure, heard};
 
 #[cfg(test)]
 mod tests;
@@ -65,7 +65,7 @@ fn answers_of<'p, T>(
         return complete(answers.into_iter().map(read).collect());
     }
     let answers: Vec<Answer> = calls::read_answer(shard, reply)?;
-    let read = |answer| Some(reply.settle(general(answer)?.map_err(|error| from_shard(shard, error).into())));
+    let read = |answer| Some(reply.settle(general(answer)?.map_err(|error| heard(shard, error))));
     complete(answers.into_iter().map(read).collect())
 }
 
@@ -89,7 +89,7 @@ fn text_of(failure: &mut Failure) -> Option<&mut String> {
         Failure::NotDone(Refusal::MalformedArguments { reason }) => Some(reason),
         Failure::NotDone(Refusal::ShardUnavailable { message, .. }) => Some(message),
         Failure::NotDone(Refusal::Busy { reason: BusyReason::Platform { message }, .. }) => Some(message),
-        Failure::NotDone(_) => None,
+        Failure::NotDone(_) | Failure::Elsewhere { .. } => None,
     }
 }
 

@@ -6,19 +6,35 @@
 
 use candid::Principal;
 
-use super::{ATTEMPTS_MAX, KEPT_BYTES_MAX, Request, check_cycles, is_given_back, open_call, platform_busy, rejected};
+use canopy_types::api::Refusal;
+use canopy_types::shard::WrongShard;
+
+use super::{
+    ATTEMPTS_MAX, REDIRECTS_MAX, Request, check_cycles, is_given_back, open_call, owner, platform_busy, rejected,
+};
 use crate::access;
 use crate::calls::Deadline;
-use crate::refusal::Failure;
+use crate::refusal::{Failure, range_moves};
 use crate::state::OpenCall;
 
-/// Makes the router's reply of what a shard answered; `Err` with the reply that refuses.
-pub type Answer = fn(Principal, Result<Vec<u8>, Failure>) -> Result<Vec<u8>, Vec<u8>>;
+/// What a shard's answer comes to.
+pub enum Outcome {
+    /// The router's reply.
+    Answered(Vec<u8>),
+    /// The router's reply that refuses.
+    Refused(Vec<u8>),
+    /// Another shard owns what was asked for.
+    Elsewhere(Box<WrongShard>),
+}
+
+/// Makes the router's reply of what a shard answered, or of why it didn't; a refusal is never elsewhere.
+pub type Answer = fn(Principal, Result<Vec<u8>, Failure>) -> Outcome;
 
 /// A read that is under way.
 struct Read {
     request: Request,
     answer: Answer,
+    redirects: u32,
     /// Absent for a composite query: nothing of it is kept, so there is nothing to count and nothing to send again.
     update: Option<Update>,
 }
@@ -28,25 +44,30 @@ struct Update {
     caller: Principal,
     deadline: Deadline,
     attempts: u32,
-    /// Ends with this value.
+    /// Counts the call as open while it lives.
     _open: OpenCall,
 }
 
 /// Passes the message, which is a composite query, on to a shard, and replies with what `answer` makes of its answer.
 pub fn query(request: Request, answer: Answer) {
-    perform(Box::new(Read { request, answer, update: None }));
+    perform(Box::new(Read { request, answer, redirects: 0, update: None }));
 }
 
 /// Admits the message, which is an update of `caller`, passes it on to a shard, and replies with what `answer` makes of
-/// its answer. It is sent again at most once.
+/// its answer. It is sent again at most once, and follows at most two words about who owns what it asks for.
 pub fn update(request: Request, caller: Principal, answer: Answer) {
-    match check_cycles([&request].into_iter()).and_then(|()| open_call(&request)) {
+    match admit(&request) {
         Ok(open) => {
             let update = Update { caller, deadline: Deadline::of_message(), attempts: 0, _open: open };
-            perform(Box::new(Read { request, answer, update: Some(update) }));
+            perform(Box::new(Read { request, answer, redirects: 0, update: Some(update) }));
         }
-        Err(refusal) => reply(&answer(request.shard, Err(refusal.into())).unwrap_or_else(|refusal| refusal)),
+        Err(refusal) => refuse(request.shard, answer, refusal),
     }
+}
+
+fn admit(request: &Request) -> Result<OpenCall, Refusal> {
+    check_cycles([request].into_iter())?;
+    open_call(request)
 }
 
 fn perform(mut read: Box<Read>) {
@@ -55,12 +76,13 @@ fn perform(mut read: Box<Read>) {
         update.attempts += 1;
         match update.deadline.timeout_seconds(ic_cdk::api::time) {
             Ok(seconds) => timeout_seconds = Some(seconds),
-            Err(refusal) => return finish(*read, Err(refusal.into())),
+            Err(refusal) => return refuse(read.request.shard, read.answer, refusal),
         }
     }
+    let is_kept = read.request.is_kept();
     let shard = read.request.shard;
     let method = read.request.method;
-    let mut arguments = std::mem::take(&mut read.request.arguments);
+    let arguments = std::mem::take(&mut read.request.arguments);
     let open = Box::into_raw(read);
     // SAFETY: one of the callbacks runs, once, and takes the box back; none does if the platform takes no call. The box
     // is not looked at in between.
@@ -74,32 +96,58 @@ fn perform(mut read: Box<Read>) {
     if let Some(seconds) = timeout_seconds {
         ic0::call_with_best_effort_response(seconds);
     }
-    let is_taken = ic0::call_perform() == 0;
-    if arguments.len() > KEPT_BYTES_MAX {
-        arguments = vec![];
+    if ic0::call_perform() != 0 {
+        // SAFETY: the box was made above, and no callback will run.
+        let read = unsafe { Box::from_raw(open) };
+        return refuse(shard, read.answer, platform_busy("the platform took no call"));
     }
-    if is_taken {
+    if is_kept {
         // SAFETY: the callbacks run in later messages, so the box is still this one's.
         unsafe { (*open).request.arguments = arguments };
-    } else {
-        // SAFETY: the box was made above, and no callback will run.
-        finish(*unsafe { Box::from_raw(open) }, Err(platform_busy("the platform took no call").into()));
     }
 }
 
-/// Replies with what the read's answer comes to.
-fn finish(read: Read, answer: Result<Vec<u8>, Failure>) {
-    let answer = (read.answer)(read.request.shard, answer);
-    if let (Some(update), Ok(bytes)) = (&read.update, &answer) {
-        access::count_reply(update.caller, bytes.len());
+/// Replies with what the shard's answer comes to, or asks the owner that it names.
+fn finish(read: Box<Read>, answer: Result<Vec<u8>, Failure>) {
+    match (read.answer)(read.request.shard, answer) {
+        Outcome::Answered(bytes) => {
+            if let Some(update) = &read.update {
+                access::count_reply(update.caller, bytes.len());
+            }
+            ic_cdk::api::msg_reply(bytes);
+        }
+        Outcome::Refused(bytes) => ic_cdk::api::msg_reply(bytes),
+        Outcome::Elsewhere(wrong) => follow(read, &wrong),
     }
-    reply(&answer.unwrap_or_else(|refusal| refusal));
+}
+
+fn follow(mut read: Box<Read>, wrong: &WrongShard) {
+    let may_follow = read.redirects < REDIRECTS_MAX && read.request.is_kept();
+    let Some(owner) = owner(read.request.shard, wrong).filter(|_| may_follow) else {
+        return refuse(read.request.shard, read.answer, range_moves());
+    };
+    read.redirects += 1;
+    read.request.shard = owner;
+    if let Some(update) = &mut read.update {
+        match admit(&read.request) {
+            Ok(open) => (update._open, update.attempts) = (open, 0),
+            Err(refusal) => return refuse(owner, read.answer, refusal),
+        }
+    }
+    perform(read);
+}
+
+fn refuse(shard: Principal, answer: Answer, refusal: Refusal) {
+    match answer(shard, Err(refusal.into())) {
+        Outcome::Answered(bytes) | Outcome::Refused(bytes) => ic_cdk::api::msg_reply(bytes),
+        Outcome::Elsewhere(_) => unreachable!("INVARIANT: a refusal is never elsewhere"),
+    }
 }
 
 unsafe extern "C" fn on_reply(open: usize) {
     // SAFETY: `perform` gave the platform a box, and this is the one time that it comes back.
     let read = unsafe { Box::from_raw(open as *mut Read) };
-    finish(*read, Ok(ic_cdk::api::msg_arg_data()));
+    finish(read, Ok(ic_cdk::api::msg_arg_data()));
 }
 
 unsafe extern "C" fn on_reject(open: usize) {
@@ -108,13 +156,13 @@ unsafe extern "C" fn on_reject(open: usize) {
     let (code, message) = (ic_cdk::api::msg_reject_code(), ic_cdk::api::msg_reject_msg());
     let failure = rejected(read.request.shard, code, &message);
     let may_help = matches!(failure, Failure::Unknown { .. }) || is_given_back(code, &message);
-    let is_kept = !read.request.arguments.is_empty();
-    if !may_help || !is_kept || read.update.as_ref().is_none_or(|update| update.attempts >= ATTEMPTS_MAX) {
-        return finish(*read, Err(failure));
+    let has_attempts = read.update.as_ref().is_some_and(|update| update.attempts < ATTEMPTS_MAX);
+    if !may_help || !has_attempts || !read.request.is_kept() {
+        return finish(read, Err(failure));
     }
     match check_cycles([&read.request].into_iter()) {
         Ok(()) => perform(read),
-        Err(refusal) => finish(*read, Err(refusal.into())),
+        Err(refusal) => refuse(read.request.shard, read.answer, refusal),
     }
 }
 
@@ -122,8 +170,4 @@ unsafe extern "C" fn on_reject(open: usize) {
 unsafe extern "C" fn on_cleanup(open: usize) {
     // SAFETY: the callback that took the box back was rolled back, so this is the one time that it comes back.
     drop(unsafe { Box::from_raw(open as *mut Read) });
-}
-
-fn reply(bytes: &[u8]) {
-    ic_cdk::api::msg_reply(bytes);
 }

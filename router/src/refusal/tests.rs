@@ -22,7 +22,7 @@ fn shard_that_knows_another_router_is_unavailable() {
 
 #[test]
 fn range_that_moved_is_busy_for_a_moment() {
-    let wrong = WrongShard { range: HashRange::FULL, epoch: Epoch::FIRST, owner: None };
+    let wrong = WrongShard { range: HashRange::FULL, epoch: Epoch::FIRST, owner: None, moved: None };
     let refusal = from_shard(SHARD, ShardError::WrongShard(wrong));
     assert!(matches!(refusal, Refusal::Busy { reason: BusyReason::RangeMoves, .. }));
 }

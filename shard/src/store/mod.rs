@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | one record | `get`, `find`, `head`, `put`, `delete`, `find_receipt` | `read.rs`, `write.rs` |
 //! | many records | `walk`, `free_range`, `drop_tombstones` | `walk.rs`, `transfer.rs` |
-//! | transfers | `import_record`, `import_receipt`, `observe` | `transfer.rs` |
+//! | transfers | `import_record`, `import_receipt`, `observe`, `watch`, `take_changes`, `visit` | `transfer.rs`, `changes.rs` |
 //! | timers | `maintain` (grows the memory ahead), `sweep` (expired records, receipts) | `growth.rs`, `sweep.rs` |
 //! | watching | `statistics`, `check_invariants` | `statistics.rs`, `invariants.rs` |
 //!
@@ -20,6 +20,7 @@
 //! The caller computes hashes and tags (both keyed), so the store needs no secret; see [`KeyRef`] and [`Operation`].
 
 mod api;
+mod changes;
 mod growth;
 mod invariants;
 mod layout;
@@ -43,6 +44,7 @@ pub use api::{
     Answer, Budget, Cursor, Delete, Found, Growth, Import, Imported, Item, KeyRef, Kind, OpenError, Operation, Options,
     Outcome, Precondition, Progress, Put, Receipt, Statistics, Swept, Values, Violation, Walk, WalkEnd, WriteError,
 };
+pub use changes::Place;
 pub use layout::{KEY_BYTES_MAX, METADATA_BYTES_MAX, RECEIPTS_PER_KEY_MAX, VALUE_BYTES_MAX};
 pub use read::ValuePlace;
 pub use state::Store;

@@ -3,6 +3,7 @@
 use ic_stable_structures::Memory;
 
 use super::api::{Budget, KeyRef, Kind, OpenError, Options};
+use super::changes::Watch;
 use super::layout::{
     COUNTERS_BYTES, COUNTERS_OFFSET, FIRST_PAGE, LAYOUT_VERSION, MAGIC, METADATA_BYTES_MAX, METADATA_PAGE,
     NANOSECONDS_PER_MILLISECOND, OPERATION_PAGES, PAGE_BYTES, PAGES_PER_WASM_PAGE, SEGMENT_PAGES, VERSION_OFFSET,
@@ -25,6 +26,8 @@ pub struct Store<M: Memory> {
     pub(super) options: Options,
     /// Shard time as last stored.
     stored_time: u64,
+    /// What a transfer has to send again. On the heap only.
+    pub(super) watch: Option<Watch>,
 }
 
 /// Counters of the header that no other part owns.
@@ -108,6 +111,7 @@ impl<M: Memory> Store<M> {
             counters: Counters::default(),
             options,
             stored_time: 0,
+            watch: None,
         };
         store.commit();
         Ok(store)
@@ -156,6 +160,7 @@ impl<M: Memory> Store<M> {
                 removed_version: long(9),
             },
             stored_time: long(8),
+            watch: None,
             pages,
             options,
         })

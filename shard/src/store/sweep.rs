@@ -5,16 +5,28 @@ use ic_stable_structures::Memory;
 use super::api::{Budget, Swept};
 use super::receipts::StoredReceipt;
 use super::record::{Pointer, RecordHeader};
-use super::state::Store;
+use super::state::{Meter, Store};
 use super::tree::TreeKey;
 
 impl<M: Memory> Store<M> {
     /// Removes what is over at shard time, within a budget; call it from a timer until it is done.
     pub fn sweep(&mut self, budget: Budget) -> Swept {
         let meter = self.meter();
+        let swept = self.sweep_receipts_since(&meter, budget);
+        self.sweep_records_since(&meter, budget, swept)
+    }
+
+    /// As `sweep`, but leaves expired records, which a transfer still needs as it needs tombstones.
+    pub fn sweep_receipts(&mut self, budget: Budget) -> Swept {
+        let meter = self.meter();
+        let swept = self.sweep_receipts_since(&meter, budget);
+        self.commit();
+        swept
+    }
+
+    fn sweep_receipts_since(&mut self, meter: &Meter, budget: Budget) -> Swept {
         let mut swept = Swept { done: true, ..Swept::default() };
-        let may_go_on =
-            |store: &Self, swept: &Swept| swept.records + swept.receipts == 0 || store.may_go_on(&meter, &budget);
+        let may_go_on = |store: &Self, swept: &Swept| swept.receipts == 0 || store.may_go_on(meter, &budget);
         while let Some(list) = self.receipts.due(self.now()) {
             let (page, first, receipts) = self.receipts.first_page(&mut self.pages, list);
             let mut count = 0;
@@ -33,6 +45,12 @@ impl<M: Memory> Store<M> {
                 break;
             }
         }
+        swept
+    }
+
+    fn sweep_records_since(&mut self, meter: &Meter, budget: Budget, mut swept: Swept) -> Swept {
+        let may_go_on =
+            |store: &Self, swept: &Swept| swept.records + swept.receipts == 0 || store.may_go_on(meter, &budget);
         while swept.done {
             let position = self.expiry.seek(&self.pages, (0, 0));
             let Some(entry) = position.entry().filter(|entry| entry.key.0 <= self.now()) else { break };

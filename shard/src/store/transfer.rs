@@ -51,13 +51,32 @@ impl<M: Memory> Store<M> {
     pub fn import_receipt(&mut self, key: &KeyRef, receipt: &Receipt) -> Result<Imported, WriteError> {
         let issued = milliseconds_up(receipt.operation.issued);
         let from_future = issued > self.now() + ISSUED_AHEAD_MILLISECONDS;
-        if from_future || !self.keeps(receipt) || self.find_displaced(key.hash, receipt.operation.identity).is_some() {
+        let identity = receipt.operation.identity;
+        // In a record's header it waits for the newer version that displaced it at the sender.
+        let is_here = |store: &mut Self| {
+            store.find_displaced(key.hash, identity).is_some()
+                || store.has_header_receipt((key.hash, key.tag), identity)
+        };
+        if from_future || !self.keeps(receipt) || is_here(self) {
             return Ok(Imported::Stale);
         }
         let located = self.locate(key);
         self.keep_receipt(key.hash, key.tag, &located, *receipt)?;
         self.commit();
         Ok(Imported::Applied)
+    }
+
+    /// Whether the receipt of an operation lies in the header of a record.
+    fn has_header_receipt(&mut self, pair: TreeKey, identity: u128) -> bool {
+        let memory = &self.pages.memory;
+        let holds = |payload: u64| match Pointer::decode(payload) {
+            Pointer::Record { slot, .. } => {
+                let header = RecordHeader::read(memory, slot.address());
+                header.identity == identity && header.issued != 0
+            }
+            _ => false,
+        };
+        self.index.equal_entry(&self.pages, pair, holds).is_some()
     }
 
     /// Frees everything of a hash range that was given away, receipts included, in steps within a budget.

@@ -103,7 +103,7 @@ impl<M: Memory> Store<M> {
         None
     }
 
-    fn live_receipts_of(&self, group: &[Entry]) -> Vec<StoredReceipt> {
+    pub(super) fn live_receipts_of(&self, group: &[Entry]) -> Vec<StoredReceipt> {
         let mut receipts = Vec::new();
         for entry in group {
             if let Pointer::Receipt { page, index } = Pointer::decode(entry.payload) {
@@ -117,7 +117,7 @@ impl<M: Memory> Store<M> {
     }
 
     /// The records of a group in the order of their keys.
-    fn records_of(&self, group: &[Entry]) -> Vec<(u8, Vec<u8>, Slot, RecordHeader)> {
+    pub(super) fn records_of(&self, group: &[Entry]) -> Vec<(u8, Vec<u8>, Slot, RecordHeader)> {
         let mut records = Vec::new();
         for entry in group {
             if let Pointer::Record { slot, .. } = Pointer::decode(entry.payload) {
@@ -132,6 +132,14 @@ impl<M: Memory> Store<M> {
             records.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         }
         records
+    }
+
+    /// Appends the value of the record in a slot.
+    pub(super) fn read_value(&self, slot: Slot, header: &RecordHeader, value: &mut Vec<u8>) {
+        let at = slot.address() + (RECORD_HEADER_BYTES + usize::from(header.key_bytes)) as u64;
+        if header.value_bytes > 0 {
+            self.pages.memory.read_append(at, header.value_bytes as usize, value);
+        }
     }
 
     /// Visits a record if the walk asks for it. Answers whether the budget of bytes allowed it.
@@ -160,9 +168,8 @@ impl<M: Memory> Store<M> {
         }
         step.take_bytes(bytes);
         step.value.clear();
-        let at = slot.address() + (RECORD_HEADER_BYTES + key.1.len()) as u64;
-        if with_value && header.value_bytes > 0 {
-            self.pages.memory.read_append(at, header.value_bytes as usize, &mut step.value);
+        if with_value {
+            self.read_value(slot, header, &mut step.value);
         }
         visit(Item::Record {
             key: KeyRef { hash: pair.0, tag: pair.1, space: key.0, bytes: &key.1 },

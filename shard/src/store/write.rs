@@ -263,6 +263,7 @@ impl<M: Memory> Store<M> {
         let payload = Pointer::Receipt { page, index }.encode();
         self.index.insert(&mut self.pages, &position, Entry { key, payload }, another);
         self.counters.receipts += 1;
+        self.note_change(key);
     }
 
     /// Writes a version of a record: in its place if it fits there, else elsewhere; displaces the last write's receipt.
@@ -308,6 +309,7 @@ impl<M: Memory> Store<M> {
             }
         }
         self.count_record(&header, 1);
+        self.note_change(key);
         if let Some(receipt) = displaced {
             self.add_receipt(StoredReceipt { hash: key.0, key_tag: key.1, receipt }, false);
         }

@@ -105,6 +105,7 @@ pub fn read_page(direct: bool, reply: &[u8]) -> Result<Heard, Impossible> {
             Err(ShardScanError::Growing { .. }) => refused(Happening::BusyShardGrows),
             Err(ShardScanError::RateLimited { .. }) => refused(Happening::BusyRateLimit),
             Err(ShardScanError::WrongShard(_)) => refused(Happening::WrongShard),
+            Err(ShardScanError::Moving { .. }) => refused(Happening::Moving),
             Err(other) => Err(Impossible(format!("a shard answered a legal scan with {other:?}"))),
         };
     }

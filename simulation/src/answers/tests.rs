@@ -96,16 +96,21 @@ fn a_batch_is_refused_for_one_item_only_if_that_is_out_of_reach() {
 }
 
 #[test]
-fn items_of_other_shards_are_refused_in_batches_only() {
+fn what_moved_to_another_shard_is_refused_alone_and_in_batches() {
     let wrong = || {
         let range = canopy_types::HashRange::FULL;
-        ShardError::WrongShard(canopy_types::shard::WrongShard { range, epoch: canopy_types::Epoch(1), owner: None })
+        ShardError::WrongShard(canopy_types::shard::WrongShard {
+            range,
+            epoch: canopy_types::Epoch(1),
+            owner: None,
+            moved: None,
+        })
     };
     let batch: ShardApplyResult = Ok(vec![canopy_types::shard::Answer::Put(Err(wrong()))]);
     let refused = Answer::refused(Happening::WrongShard);
     assert_eq!(hear(Method::PutMany, true, 1, &encode(&batch)), Ok(Heard::Each(vec![refused])));
     let alone: ShardPutResult = Err(wrong());
-    assert!(hear(Method::Put, true, 1, &encode(&alone)).is_err());
+    assert_eq!(hear(Method::Put, true, 1, &encode(&alone)), Ok(Heard::All(refused)));
 }
 
 #[test]

@@ -43,3 +43,31 @@ fn empty_range_cannot_be_made() {
     assert_eq!(HashRange::new(KeyHash(2), KeyHash(1)), None);
     assert!(!HashRange { first: KeyHash(2), last: KeyHash(1) }.is_valid());
 }
+
+#[test]
+fn a_part_is_taken_from_either_end_and_put_back() {
+    let whole = range(10, 20);
+    for (part, rest) in [(range(10, 14), range(15, 20)), (range(15, 20), range(10, 14)), (whole, HashRange::EMPTY)] {
+        assert_eq!(whole.without(&part), Some(rest));
+        assert_eq!(rest.with(&part), Some(whole));
+    }
+    for wrong in [range(11, 19), range(9, 14), range(15, 21), range(30, 40), HashRange::EMPTY] {
+        assert_eq!(whole.without(&wrong), None);
+    }
+    assert_eq!(HashRange::EMPTY.without(&whole), None);
+    assert_eq!(whole.with(&range(22, 30)), None);
+    assert_eq!(whole.with(&HashRange::EMPTY), None);
+    assert_eq!(HashRange::EMPTY.with(&HashRange::EMPTY), None);
+}
+
+#[test]
+fn the_empty_range_holds_and_touches_nothing() {
+    for hash in [0, 1, u64::MAX - 1, u64::MAX] {
+        assert!(!HashRange::EMPTY.contains(KeyHash(hash)));
+    }
+    for other in [HashRange::FULL, range(0, 0), range(u64::MAX, u64::MAX), HashRange::EMPTY] {
+        assert!(!HashRange::EMPTY.overlaps(&other) && !other.overlaps(&HashRange::EMPTY));
+        assert!(!HashRange::EMPTY.is_adjacent(&other));
+    }
+    assert!(range(3, 9).overlaps(&range(9, 12)) && !range(3, 9).overlaps(&range(10, 12)));
+}

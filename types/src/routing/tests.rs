@@ -63,3 +63,33 @@ fn the_secret_is_kept_out_of_what_is_printed() {
     assert!(!printed.contains("165") && !printed.to_lowercase().contains("a5, ") && printed.contains("secret"));
     assert!(reply.hash_secret().is_some());
 }
+
+#[test]
+fn a_range_that_is_given_is_its_new_owner_s_and_the_rest_stays() {
+    let heir = Principal::from_slice(&[7]);
+    let table = table(3);
+    let bounds = [0, 1, table.routes[1].range.first.0, table.routes[1].range.last.0, u64::MAX - 1, u64::MAX];
+    for first in bounds {
+        for last in bounds.into_iter().filter(|&last| last >= first) {
+            let given = table.give(HashRange::new(KeyHash(first), KeyHash(last)).unwrap(), heir, Epoch(2));
+            assert_eq!(given.check_invariants(), Ok(()));
+            for hash in bounds.map(KeyHash) {
+                let is_given = first <= hash.0 && hash.0 <= last;
+                let expected = if is_given { heir } else { table.find(hash).unwrap().shard };
+                assert_eq!(given.find(hash).unwrap().shard, expected, "{first}..={last}: {hash:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_known_to_be_newer_is_not_given_away() {
+    let mut table = table(2);
+    table.routes[1].epoch = Epoch(4);
+    let heir = Principal::from_slice(&[7]);
+    for (epoch, owners) in [(1, 0), (2, 1), (4, 1), (5, 2)] {
+        let given = table.give(HashRange::FULL, heir, Epoch(epoch));
+        assert_eq!(given.routes.iter().filter(|route| route.shard == heir).count(), owners, "epoch {epoch}");
+    }
+    assert_eq!(table.give(HashRange::EMPTY, heir, Epoch(9)), table);
+}

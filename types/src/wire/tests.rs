@@ -470,6 +470,7 @@ fn every_refusal_is_read_as_what_it_is() {
         ShardError::TooManyItems { items: 2, items_max: 1 },
         ShardError::Growing { retry_after_milliseconds: 2_000 },
         ShardError::OutOfSpace,
+        ShardError::Moving { retry_after_milliseconds: 9 },
     ];
     for refusal in refusals {
         let reply = super::refusals::shard_error(&refusal).unwrap();
@@ -477,7 +478,7 @@ fn every_refusal_is_read_as_what_it_is() {
         assert_eq!(decode::<ShardPutResult>(&reply), Ok(Err(refusal.clone())));
         assert_eq!(decode::<ShardApplyResult>(&reply), Ok(Err(refusal)));
     }
-    let wrong = crate::shard::WrongShard { range, epoch: crate::Epoch::FIRST, owner: None };
+    let wrong = crate::shard::WrongShard { range, epoch: crate::Epoch::FIRST, owner: None, moved: None };
     assert_eq!(super::refusals::shard_error(&ShardError::WrongShard(wrong)), None);
 }
 

@@ -14,7 +14,7 @@ fn held(version: u64) -> ShardGetResult {
 }
 
 fn elsewhere() -> ShardGetResult {
-    Err(ShardError::WrongShard(WrongShard { range: HashRange::FULL, epoch: Epoch(1), owner: None }))
+    Err(ShardError::WrongShard(WrongShard { range: HashRange::FULL, epoch: Epoch(1), owner: None, moved: None }))
 }
 
 fn shard(number: u8, records: u64, answers: [ShardGetResult; 2]) -> Holdings {
