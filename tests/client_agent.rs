@@ -58,7 +58,8 @@ fn batches_and_scans_go_over_http() {
     let client = client_of(&service, writer());
     service.runtime.block_on(async {
         let large = vec![7; VALUE_BYTES_MAX];
-        let value = |number: u32| if number % 100 == 0 { large.clone() } else { number.to_le_bytes().to_vec() };
+        let value =
+            |number: u32| if number.is_multiple_of(100) { large.clone() } else { number.to_le_bytes().to_vec() };
         let key = |number: u32| format!("key {number}");
         let results = client.put_many((0..300).map(|number| Put::new(key(number), value(number))).collect()).await;
         assert!(results.expect("accepted").iter().all(Result::is_ok));
