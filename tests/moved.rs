@@ -164,6 +164,10 @@ fn the_router_asks_the_new_owner_at_once_and_knows_it_from_then_on() {
     }
     assert_eq!(stage(&cluster.status(), id), TransferStage::Moving, "the router hasn't heard");
     for key in model.keys() {
+        assert!(cluster.get_query(reader(), key).expect("a query follows, too").is_some());
+    }
+    assert_eq!(stage(&cluster.status(), id), TransferStage::Moving, "the platform keeps nothing of queries");
+    for key in model.keys() {
         assert!(cluster.get(reader(), key).expect("the router follows").is_some());
     }
     assert_eq!(stage(&cluster.status(), id), TransferStage::Ended(TransferEnd::Done));

@@ -1,8 +1,9 @@
 //! Benchmarks: what the store of a shard costs, and what operations cost from end to end, in exact figures.
 //!
 //! `cargo run --release -p canopy-benches -- store --help` tells how to run, compare and update. [`store`] and [`costs`]
-//! say what is measured, [`network`] where (the embedded simulator, or a PocketIC server that the environment names), [`canister`]
-//! builds and drives the canister that measures itself, [`results`] keeps figures, compares them, and writes the report.
+//! say what is measured, [`network`] where (the embedded simulator, or a PocketIC server that the environment names),
+//! [`canister`] drives the canister that measures itself, [`results`] keeps figures, compares them, and writes the
+//! reports.
 
 mod canister;
 mod costs;

@@ -132,6 +132,12 @@ pub fn admit<'r>(
     requests.into_iter().map(open_call).collect()
 }
 
+/// Admits one call, as [`admit`] admits many.
+fn admit_one(request: &Request) -> Result<OpenCall, Refusal> {
+    check_cycles([request].into_iter())?;
+    open_call(request)
+}
+
 fn open_call(request: &Request) -> Result<OpenCall, Refusal> {
     state::open_call(request.shard, OPEN_CALLS_PER_SHARD_MAX).map_err(|open| calls_open(open, OPEN_CALLS_PER_SHARD_MAX))
 }
@@ -149,8 +155,7 @@ pub async fn ask<T>(
 ) -> Result<T, Failure> {
     let mut unknown = None;
     for redirect in 0..=REDIRECTS_MAX {
-        let admitted = check_cycles([&request].into_iter()).and_then(|()| open_call(&request));
-        let open = admitted.map_err(|refusal| unknown.take().unwrap_or(Failure::NotDone(refusal)))?;
+        let open = admit_one(&request).map_err(|refusal| unknown.take().unwrap_or(Failure::NotDone(refusal)))?;
         let reply = send_request(&mut request, open, deadline, unknown.take()).await?;
         match read(request.shard, reply) {
             Err(Failure::Elsewhere { shard, wrong, unknown: earlier }) => {

@@ -5,12 +5,11 @@
 //! them when an update's call could not be paid for. So reads go to the platform directly.
 
 use candid::Principal;
-
 use canopy_types::api::Refusal;
 use canopy_types::shard::WrongShard;
 
 use super::{
-    ATTEMPTS_MAX, REDIRECTS_MAX, Request, check_cycles, is_given_back, open_call, owner, platform_busy, rejected,
+    ATTEMPTS_MAX, REDIRECTS_MAX, Request, admit_one, check_cycles, is_given_back, owner, platform_busy, rejected,
 };
 use crate::access;
 use crate::calls::Deadline;
@@ -48,7 +47,8 @@ struct Update {
     _open: OpenCall,
 }
 
-/// Passes the message, which is a composite query, on to a shard, and replies with what `answer` makes of its answer.
+/// Passes the message, which is a composite query, on to a shard, and replies with what `answer` makes of its answer. What
+/// it hears about who owns a key it follows, too, but the platform drops what a query notes.
 pub fn query(request: Request, answer: Answer) {
     perform(Box::new(Read { request, answer, redirects: 0, update: None }));
 }
@@ -56,18 +56,13 @@ pub fn query(request: Request, answer: Answer) {
 /// Admits the message, which is an update of `caller`, passes it on to a shard, and replies with what `answer` makes of
 /// its answer. It is sent again at most once, and follows at most two words about who owns what it asks for.
 pub fn update(request: Request, caller: Principal, answer: Answer) {
-    match admit(&request) {
+    match admit_one(&request) {
         Ok(open) => {
             let update = Update { caller, deadline: Deadline::of_message(), attempts: 0, _open: open };
             perform(Box::new(Read { request, answer, redirects: 0, update: Some(update) }));
         }
         Err(refusal) => refuse(request.shard, answer, refusal),
     }
-}
-
-fn admit(request: &Request) -> Result<OpenCall, Refusal> {
-    check_cycles([request].into_iter())?;
-    open_call(request)
 }
 
 fn perform(mut read: Box<Read>) {
@@ -129,7 +124,7 @@ fn follow(mut read: Box<Read>, wrong: &WrongShard) {
     read.redirects += 1;
     read.request.shard = owner;
     if let Some(update) = &mut read.update {
-        match admit(&read.request) {
+        match admit_one(&read.request) {
             Ok(open) => (update._open, update.attempts) = (open, 0),
             Err(refusal) => return refuse(owner, read.answer, refusal),
         }
