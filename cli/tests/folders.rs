@@ -78,9 +78,10 @@ fn an_import_that_lost_its_network_goes_on_where_it_was() {
     let connection = ["--network", &url, "--router", &network.router, "--identity", text(&identity)];
     let arguments =
         [&["import", text(source.path()), "--timeout", "2", "--root-key", &network.root_key][..], &connection].concat();
+    proxy.hold_after((FILES * FILE_BYTES / 2) as u64);
     let child = command(network.home.path(), &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.expect("the command starts");
-    until("half way", || proxy.bytes() > (FILES * FILE_BYTES / 2) as u64);
+    until("half way", || proxy.holds());
     proxy.cut();
     let ended = end(child);
     assert!(ended.code == 4 || ended.code == 5, "{ended:?}");
@@ -99,8 +100,13 @@ fn an_import_that_lost_its_network_goes_on_where_it_was() {
 #[test]
 fn an_import_that_is_interrupted_tells_how_far_it_came_and_goes_on() {
     let network = Network::start();
+    let proxy = Proxy::new(&network.url);
     let source = large_tree();
-    let arguments = ["import", text(source.path())];
+    let url = proxy.url();
+    let identity = network.home.path().join("dev.pem");
+    let connection = ["--network", &url, "--router", &network.router, "--identity", text(&identity)];
+    let arguments = [&["import", text(source.path()), "--root-key", &network.root_key][..], &connection].concat();
+    proxy.hold_after((FILES * FILE_BYTES / 2) as u64);
     let child = command(network.home.path(), &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.expect("the command starts");
     let journals = network.home.path().join("imports");
@@ -108,11 +114,14 @@ fn an_import_that_is_interrupted_tells_how_far_it_came_and_goes_on() {
         let journals = fs::read_dir(&journals).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
         journals.iter().any(|journal| journal.metadata().is_ok_and(|metadata| metadata.len() > 0))
     };
-    until("under way", has_begun);
+    until("half way", || proxy.holds());
+    until("confirmed in part", &has_begun);
     interrupt(&child);
+    // It ends with the batch that is under way; half of the import is left.
+    proxy.mend();
     let ended = end(child).failed(130, "the same command goes on");
     assert!(ended.errors.contains("files are stored"), "{ended:?}");
-    let told = network.done(&arguments);
+    let told = run(command(network.home.path(), &arguments), b"").done();
     assert!(told.contains(" before"), "{told}");
     assert!(!has_begun(), "the journal is removed at the end");
     let target = tempfile::tempdir().expect("a temporary folder");

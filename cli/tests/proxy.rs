@@ -1,10 +1,11 @@
-//! Stands between the command and a network, and can be cut.
+//! Stands between the command and a network: holds what it sends once there is enough of it, and can be cut.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// Passes connections on to a network.
 pub struct Proxy {
@@ -16,6 +17,8 @@ struct State {
     network: String,
     is_cut: AtomicBool,
     bytes: AtomicU64,
+    /// Bytes after which nothing more is passed on to the network.
+    bytes_max: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -26,7 +29,14 @@ impl Proxy {
         let port = listener.local_addr().expect("an address").port();
         let network = url.trim_start_matches("http://").trim_end_matches('/').to_string();
         let open = Mutex::default();
-        let state = Arc::new(State { network, is_cut: AtomicBool::new(false), bytes: AtomicU64::new(0), open });
+        let state = State {
+            network,
+            is_cut: AtomicBool::new(false),
+            bytes: AtomicU64::new(0),
+            bytes_max: AtomicU64::new(u64::MAX),
+            open,
+        };
+        let state = Arc::new(state);
         let serving = state.clone();
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
@@ -45,6 +55,16 @@ impl Proxy {
         self.state.bytes.load(Ordering::Relaxed)
     }
 
+    /// Passes on so many bytes to the network, and then holds what comes until it is cut or mended.
+    pub fn hold_after(&self, bytes: u64) {
+        self.state.bytes_max.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Tells whether what comes is held.
+    pub fn holds(&self) -> bool {
+        self.state.holds()
+    }
+
     /// Ends all connections, and takes no more.
     pub fn cut(&self) {
         self.state.is_cut.store(true, Ordering::Relaxed);
@@ -54,13 +74,18 @@ impl Proxy {
         }
     }
 
-    /// Takes connections again.
+    /// Takes connections again, and holds nothing.
     pub fn mend(&self) {
+        self.hold_after(u64::MAX);
         self.state.is_cut.store(false, Ordering::Relaxed);
     }
 }
 
 impl State {
+    fn holds(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) >= self.bytes_max.load(Ordering::Relaxed)
+    }
+
     fn serve(self: &Arc<Self>, connection: TcpStream) {
         if self.is_cut.load(Ordering::Relaxed) {
             return;
@@ -77,7 +102,11 @@ impl State {
     fn pass(&self, mut from: TcpStream, mut to: TcpStream, counted: bool) {
         let mut buffer = [0; 16 * 1024];
         while let Ok(count) = from.read(&mut buffer) {
-            if count == 0 || to.write_all(&buffer[..count]).is_err() {
+            // Whoever tests ends this.
+            while counted && self.holds() && !self.is_cut.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(5));
+            }
+            if count == 0 || self.is_cut.load(Ordering::Relaxed) || to.write_all(&buffer[..count]).is_err() {
                 break;
             }
             if counted {
