@@ -156,6 +156,12 @@ pub fn u128_at(bytes: &[u8], at: usize) -> u128 {
     u128::from_le_bytes(bytes[at..at + 16].try_into().expect("sixteen bytes"))
 }
 
+/// Makes the word whose bytes in memory are those of `low`, then those of `high`. What every operation writes is written
+/// by words: that costs half of what it does by bytes.
+pub fn word_of(low: u32, high: u32) -> u64 {
+    (u64::from(low) | u64::from(high) << 32).to_le()
+}
+
 /// Writes `value` at an offset of a buffer that is long enough.
 pub fn put_at<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
     bytes[at..at + N].copy_from_slice(&value);

@@ -16,12 +16,6 @@ pub struct ValuePlace {
 }
 
 impl<M: Memory> Store<M> {
-    /// Moves shard time on to `now` without storing it, which the next change does. Call it first in every message;
-    /// a time that no change was made at may be forgotten.
-    pub fn observe_clock(&mut self, now: u64) {
-        self.counters.shard_time = self.counters.shard_time.max(now);
-    }
-
     /// Appends the value of a record to `value`. `None` if the record is absent: never written, deleted, or expired.
     pub fn get(&mut self, key: &KeyRef, value: &mut Vec<u8>) -> Option<Found> {
         let (found, place) = self.find(key)?;

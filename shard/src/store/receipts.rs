@@ -5,6 +5,8 @@
 //! are given back. The newest receipts are staged in the header page, which every write dirties anyway, and are copied
 //! to their place in bulk; their place is fixed from the start, so the index needs no change.
 
+use std::mem::MaybeUninit;
+
 use ic_stable_structures::Memory;
 
 use super::api::{Operation, Outcome, Receipt};
@@ -12,7 +14,7 @@ use super::layout::{
     MINUTE_LISTS, MINUTE_MILLISECONDS, NANOSECONDS_PER_MILLISECOND, OVERDUE_LIST, PAGE_BYTES, RECEIPT_BYTES,
     RECEIPT_LIST_BYTES, RECEIPT_LISTS, RECEIPT_LISTS_OFFSET, RECEIPT_MILLISECONDS, RECEIPT_PAGE_HEADER_BYTES,
     RECEIPTS_PER_PAGE, STAGED_HEADER_BYTES, STAGED_MAX, STAGED_OFFSET, milliseconds_up, put_at, put_u48_at, u16_at,
-    u32_at, u48_at, u64_at, u128_at,
+    u32_at, u48_at, u64_at, u128_at, word_of,
 };
 use super::pages::{PageKind, Pages};
 
@@ -162,24 +164,18 @@ impl ReceiptLists {
     fn store_list<M: Memory>(&mut self, pages: &mut Pages<M>) {
         let Some(at) = self.changed_list.take() else { return };
         let list = self.lists[at];
-        let mut bytes = [0; RECEIPT_LIST_BYTES as usize];
-        put_at(&mut bytes, 0, list.minute.to_le_bytes());
-        put_at(&mut bytes, 4, list.head.to_le_bytes());
-        put_at(&mut bytes, 8, list.tail.to_le_bytes());
-        put_at(&mut bytes, 12, list.in_tail.to_le_bytes());
-        put_at(&mut bytes, 14, list.taken.to_le_bytes());
-        pages.memory.write(RECEIPT_LISTS_OFFSET + at as u64 * RECEIPT_LIST_BYTES, &bytes);
+        let counts = u32::from(list.in_tail) | u32::from(list.taken) << 16;
+        let words: [u64; RECEIPT_LIST_BYTES as usize / 8] =
+            [word_of(list.minute, list.head), word_of(list.tail, counts)];
+        pages.memory.write_words(RECEIPT_LISTS_OFFSET + at as u64 * RECEIPT_LIST_BYTES, &words);
     }
 
     /// Writes what changed to the header; a part of the store's commit.
     pub fn commit<M: Memory>(&mut self, pages: &mut Pages<M>) {
         self.store_list(pages);
         if std::mem::take(&mut self.changed_staged) {
-            let mut bytes = [0; 8];
-            put_at(&mut bytes, 0, self.staged.page.to_le_bytes());
-            put_at(&mut bytes, 4, self.staged.first.to_le_bytes());
-            put_at(&mut bytes, 6, self.staged.count.to_le_bytes());
-            pages.memory.write(STAGED_OFFSET, &bytes);
+            let Staged { page, first, count } = self.staged;
+            pages.memory.write_words(STAGED_OFFSET, &[word_of(page, u32::from(first) | u32::from(count) << 16)]);
         }
     }
 
@@ -187,9 +183,8 @@ impl ReceiptLists {
     fn flush<M: Memory>(&mut self, pages: &mut Pages<M>) {
         let Staged { page, first, count } = self.staged;
         if count > 0 {
-            let mut bytes = [0; STAGED_MAX as usize * RECEIPT_BYTES];
-            let bytes = &mut bytes[..usize::from(count) * RECEIPT_BYTES];
-            pages.memory.read(staged_address(0), bytes);
+            let mut buffer = [MaybeUninit::uninit(); STAGED_MAX as usize * RECEIPT_BYTES];
+            let bytes = pages.memory.read_into(staged_address(0), usize::from(count) * RECEIPT_BYTES, &mut buffer);
             pages.memory.write(address(page, first), bytes);
         }
         self.set_staged(Staged::default());

@@ -11,7 +11,7 @@
 
 use ic_stable_structures::Memory;
 
-use super::layout::{CLASS_BYTES, CLASSES_OFFSET, PAGE_BYTES, RECORD_HEADER_BYTES, put_at, u32_at, u64_at};
+use super::layout::{CLASS_BYTES, CLASSES_OFFSET, PAGE_BYTES, RECORD_HEADER_BYTES, u32_at, u64_at, word_of};
 use super::pages::{PageKind, Pages, TableEntry};
 
 /// Slots per slab of one page, then of 4, then of 16: slot sizes grow by about a ninth.
@@ -178,12 +178,9 @@ impl Slabs {
 
     fn store_class<M: Memory>(&self, pages: &mut Pages<M>, class: u8) {
         let ClassState { current, partial, free, spare } = self.classes[class as usize];
-        let mut bytes = [0; CLASS_BYTES as usize];
-        put_at(&mut bytes, 0, current.to_le_bytes());
-        put_at(&mut bytes, 4, partial.to_le_bytes());
-        put_at(&mut bytes, 8, free.to_le_bytes());
-        put_at(&mut bytes, 16, encode_spare(spare).to_le_bytes());
-        pages.memory.write(CLASSES_OFFSET + u64::from(class) * CLASS_BYTES, &bytes);
+        let words: [u64; CLASS_BYTES as usize / 8] =
+            [word_of(current, partial), free.to_le(), encode_spare(spare).to_le()];
+        pages.memory.write_words(CLASSES_OFFSET + u64::from(class) * CLASS_BYTES, &words);
     }
 
     /// Pages that taking room for a record of `bytes`, of `class`, may need.

@@ -7,7 +7,7 @@ use super::changes::Watch;
 use super::layout::{
     COUNTERS_BYTES, COUNTERS_OFFSET, FIRST_PAGE, LAYOUT_VERSION, MAGIC, METADATA_BYTES_MAX, METADATA_PAGE,
     NANOSECONDS_PER_MILLISECOND, OPERATION_PAGES, PAGE_BYTES, PAGES_PER_WASM_PAGE, SEGMENT_PAGES, VERSION_OFFSET,
-    u32_at, u64_at,
+    u32_at, u64_at, word_of,
 };
 use super::pages::{Metered, PageKind, Pages};
 use super::receipts::{ReceiptLists, StoredReceipt};
@@ -24,6 +24,8 @@ pub struct Store<M: Memory> {
     pub(super) receipts: ReceiptLists,
     pub(super) counters: Counters,
     pub(super) options: Options,
+    /// Shard time in milliseconds, because a division costs ten additions and every operation compares times.
+    now: u64,
     /// Shard time as last stored.
     stored_time: u64,
     /// What a transfer has to send again. On the heap only.
@@ -110,6 +112,7 @@ impl<M: Memory> Store<M> {
             receipts: ReceiptLists::create(),
             counters: Counters::default(),
             options,
+            now: 0,
             stored_time: 0,
             watch: None,
         };
@@ -159,6 +162,7 @@ impl<M: Memory> Store<M> {
                 shard_time: long(8),
                 removed_version: long(9),
             },
+            now: long(8) / NANOSECONDS_PER_MILLISECOND,
             stored_time: long(8),
             watch: None,
             pages,
@@ -171,17 +175,15 @@ impl<M: Memory> Store<M> {
         self.receipts.commit(&mut self.pages);
         let Counters { growth_failed, wanted_pages, metadata_bytes, .. } = self.counters;
         let Counters { record_bytes, live_bytes, records, tombstones, receipts, .. } = self.counters;
-        // Written by words: this is done for every operation, and costs half of what it does by bytes.
-        let pair = |low: u32, high: u32| (u64::from(low) | u64::from(high) << 32).to_le();
         let words: [u64; COUNTERS_BYTES / 8] = [
-            pair(self.pages.capacity, self.pages.frontier),
-            pair(self.pages.free, self.slabs.slab_pages),
-            pair(self.slabs.run_pages, self.receipts.pages),
-            pair(self.index.root, self.index.depth),
-            pair(self.index.pages, self.expiry.root),
-            pair(self.expiry.depth, self.expiry.pages),
-            pair(u32::from(growth_failed), wanted_pages),
-            pair(metadata_bytes, 0),
+            word_of(self.pages.capacity, self.pages.frontier),
+            word_of(self.pages.free, self.slabs.slab_pages),
+            word_of(self.slabs.run_pages, self.receipts.pages),
+            word_of(self.index.root, self.index.depth),
+            word_of(self.index.pages, self.expiry.root),
+            word_of(self.expiry.depth, self.expiry.pages),
+            word_of(u32::from(growth_failed), wanted_pages),
+            word_of(metadata_bytes, 0),
             self.slabs.used_bytes.to_le(),
             self.index.entries.to_le(),
             self.expiry.entries.to_le(),
@@ -208,10 +210,19 @@ impl<M: Memory> Store<M> {
     /// message that changes the store.
     pub fn advance_time(&mut self, now: u64) -> u64 {
         if now > self.counters.shard_time {
-            self.counters.shard_time = now;
+            self.observe_clock(now);
             self.commit();
         }
         self.counters.shard_time
+    }
+
+    /// Moves shard time on to `now` without storing it, which the next change does. Call it first in every message;
+    /// a time that no change was made at may be forgotten.
+    pub fn observe_clock(&mut self, now: u64) {
+        if now > self.counters.shard_time {
+            self.counters.shard_time = now;
+            self.now = now / NANOSECONDS_PER_MILLISECOND;
+        }
     }
 
     /// Shard time, in nanoseconds.
@@ -231,7 +242,7 @@ impl<M: Memory> Store<M> {
 
     /// Takes over another shard's time and removed version, so that versions keep growing after a transfer.
     pub fn observe(&mut self, shard_time: u64, removed_version: u64) {
-        self.counters.shard_time = self.counters.shard_time.max(shard_time);
+        self.observe_clock(shard_time);
         self.counters.removed_version = self.counters.removed_version.max(removed_version);
         self.commit();
     }
@@ -261,7 +272,7 @@ impl<M: Memory> Store<M> {
 
     /// Shard time in milliseconds, which stored times are compared with.
     pub(super) fn now(&self) -> u64 {
-        self.counters.shard_time / NANOSECONDS_PER_MILLISECOND
+        self.now
     }
 
     /// Finds everything that the index has under the key's hash and tag.

@@ -8,7 +8,7 @@ use super::record::{Pointer, RecordHeader};
 use super::slabs::Slot;
 use super::state::Store;
 use super::tree::{Entry, TreeKey};
-use super::write::{NewRecord, check_sizes};
+use super::write::{NewRecord, check_sizes, issued_at};
 
 /// Entries removed from a leaf between two looks at the budget, each of which may dirty a page.
 const ENTRIES_PER_STEP: usize = 16;
@@ -26,7 +26,7 @@ impl<M: Memory> Store<M> {
         if located.record.as_ref().is_some_and(|record| record.header.version >= import.version) {
             return Ok(Imported::Stale);
         }
-        let receipt = import.receipt.filter(|receipt| self.keeps(receipt));
+        let operation = import.receipt.filter(|receipt| self.keeps(receipt)).map(|receipt| receipt.operation);
         self.write_version(
             &located,
             &NewRecord {
@@ -35,7 +35,8 @@ impl<M: Memory> Store<M> {
                 value: import.value,
                 version: import.version,
                 expires: import.expires_at.map_or(0, |at| milliseconds_up(at).max(1)),
-                operation: receipt.map(|receipt| receipt.operation),
+                issued: issued_at(operation.as_ref()),
+                operation,
                 privileged: true,
             },
         )?;

@@ -20,6 +20,8 @@ pub(super) struct NewRecord<'a> {
     pub value: &'a [u8],
     pub version: u64,
     pub expires: u64,
+    /// When the operation was issued; 0 without one.
+    pub issued: u64,
     pub operation: Option<Operation>,
     /// May use the reserve.
     pub privileged: bool,
@@ -45,7 +47,7 @@ impl<M: Memory> Store<M> {
     /// See `WriteError`; nothing is changed then.
     pub fn put(&mut self, put: &Put) -> Result<Answer, WriteError> {
         check_sizes(&put.key, put.value)?;
-        self.check_issued(put.operation.as_ref())?;
+        let issued = self.check_issued(put.operation.as_ref())?;
         let located = self.locate(&put.key);
         if let Some(answer) = self.replay(&put.key, &located, put.operation.as_ref())? {
             return Ok(answer);
@@ -64,6 +66,7 @@ impl<M: Memory> Store<M> {
                 value: put.value,
                 version,
                 expires: put.expires_at.map_or(0, |at| milliseconds_up(at).max(1)),
+                issued,
                 operation: put.operation,
                 privileged: false,
             },
@@ -110,6 +113,7 @@ impl<M: Memory> Store<M> {
                     value: &[],
                     version,
                     expires: 0,
+                    issued: 0,
                     operation: None,
                     privileged: true,
                 },
@@ -131,10 +135,13 @@ impl<M: Memory> Store<M> {
         Ok(Answer { outcome, replayed: false })
     }
 
-    /// Refuses operations whose receipts may be gone already, or that come from the future.
-    fn check_issued(&self, operation: Option<&Operation>) -> Result<(), WriteError> {
-        let Some(operation) = operation else { return Ok(()) };
-        let (issued, now) = (milliseconds_up(operation.issued).max(1), self.now());
+    /// Refuses operations whose receipts may be gone already, or that come from the future. Answers the time of issue in
+    /// milliseconds; 0 without an operation.
+    fn check_issued(&self, operation: Option<&Operation>) -> Result<u64, WriteError> {
+        let (issued, now) = (issued_at(operation), self.now());
+        if issued == 0 {
+            return Ok(0);
+        }
         if !is_live(issued, now) {
             let oldest = now.saturating_sub(RECEIPT_MILLISECONDS) * NANOSECONDS_PER_MILLISECOND;
             return Err(WriteError::OperationTooOld { oldest });
@@ -143,7 +150,7 @@ impl<M: Memory> Store<M> {
         if issued > newest {
             return Err(WriteError::OperationTooNew { newest: newest * NANOSECONDS_PER_MILLISECOND });
         }
-        Ok(())
+        Ok(issued)
     }
 
     /// Answers an operation that was executed before.
@@ -392,11 +399,16 @@ impl NewRecord<'_> {
             value_bytes: self.value.len() as u32,
             version: self.version,
             expires: self.expires,
-            issued: operation.map_or(0, |operation| milliseconds_up(operation.issued).max(1)),
+            issued: self.issued,
             arguments: operation.map_or(0, |operation| operation.arguments),
             identity: operation.map_or(0, |operation| operation.identity),
         }
     }
+}
+
+/// When an operation was issued, in milliseconds; 0 without one.
+pub(super) fn issued_at(operation: Option<&Operation>) -> u64 {
+    operation.map_or(0, |operation| milliseconds_up(operation.issued).max(1))
 }
 
 fn payload_of(slot: Slot, header: &RecordHeader, receipts: u32) -> u64 {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::memory::TestMemory;
 use super::{Numbers, mix};
 use crate::store::pages::{Metered, PageKind, Pages};
+use crate::store::record::copy_short;
 use crate::store::tree::{Entry, Tree, TreeKey};
 use ic_stable_structures::Memory;
 
@@ -161,5 +162,16 @@ fn allocator_hands_out_runs_that_never_overlap_and_takes_all_back() {
         let mut free = 0;
         pages.each_free_run(&mut |_, _, _| free += 1);
         assert!(free <= 3, "{free}");
+    }
+}
+
+#[test]
+fn short_copies_copy_every_length() {
+    let source: Vec<u8> = (1..=64).collect();
+    for length in 0..=64 {
+        let mut target = [0; 64];
+        copy_short(&source[..length], &mut target);
+        assert_eq!(target[..length], source[..length]);
+        assert!(target[length..].iter().all(|&byte| byte == 0), "{length}");
     }
 }
