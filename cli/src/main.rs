@@ -11,18 +11,21 @@ use crate::failure::{Failure, Kind};
 use crate::folders::Ending;
 
 mod administration;
+mod bench;
 mod call;
 mod connection;
 mod demo;
 mod dev;
 mod failure;
 mod files;
+mod fleet;
 mod folders;
 mod identity;
 mod overview;
 mod places;
 mod records;
 mod shown;
+mod transfers;
 
 /// What `--help` says about the end.
 const EXIT_CODES: &str = "Exit codes:
@@ -96,6 +99,9 @@ enum Command {
     /// Writes the records into the files of a folder. Takes up an earlier run into the same folder that was ended.
     #[command(after_help = "Examples:\n  canopy export backup/\n  canopy export site/ --prefix www/")]
     Export(folders::export::ExportOptions),
+    /// Puts, gets and deletes records of its own, and shows how long that took and what it cost.
+    #[command(after_help = "Examples:\n  canopy bench\n  canopy bench --records 100000 --batch 100 --window 8")]
+    Bench(bench::BenchOptions),
     /// Shows how the router is.
     #[command(
         after_help = "Examples:\n  canopy status\n  canopy status --network ic --router rdmx6-jaaaa-aaaaa-aaadq-cai --identity me.pem"
@@ -103,6 +109,15 @@ enum Command {
     Status,
     /// Shows which shard owns what, and what it holds.
     Shards,
+    /// Shows, splits or merges a shard.
+    #[command(subcommand)]
+    Shard(fleet::ShardCommand),
+    /// Shows or ends transfers of hash ranges between shards.
+    #[command(subcommand)]
+    Transfer(transfers::TransferCommand),
+    /// Shows or settles what needs an administrator.
+    #[command(subcommand)]
+    Alarm(fleet::AlarmCommand),
     /// Shows or changes what each caller may use.
     #[command(subcommand)]
     Policy(administration::PolicyCommand),
@@ -151,7 +166,15 @@ fn talk(connection: &Connection, command: Command, json: bool) -> Result<(), Fai
     let ends_whole = matches!(command, Command::Import(_) | Command::Export(_));
     let writes = matches!(
         command,
-        Command::Put(_) | Command::Delete(_) | Command::Policy(_) | Command::Roles(_) | Command::Call(_)
+        Command::Put(_)
+            | Command::Delete(_)
+            | Command::Policy(_)
+            | Command::Roles(_)
+            | Command::Call(_)
+            | Command::Shard(_)
+            | Command::Transfer(_)
+            | Command::Alarm(_)
+            | Command::Bench(_)
     );
     runtime.block_on(async {
         tokio::select! {
@@ -169,9 +192,13 @@ async fn run(connection: &Connection, command: Command, ending: &Ending, json: b
         Command::Scan(options) => records::scan(connection, options, json).await,
         Command::Import(options) => folders::import::run(connection, options, ending, json).await,
         Command::Export(options) => folders::export::run(connection, options, ending, json).await,
+        Command::Bench(options) => bench::run(connection, options, json).await,
         Command::Call(options) => call::run(connection, options, json).await,
         Command::Status => overview::status(connection, json).await,
         Command::Shards => overview::shards(connection, json).await,
+        Command::Shard(command) => fleet::shard(connection, command, json).await,
+        Command::Transfer(command) => transfers::transfer(connection, command, json).await,
+        Command::Alarm(command) => fleet::alarm(connection, command, json).await,
         Command::Policy(command) => administration::policy(connection, command, json).await,
         Command::Roles(command) => administration::roles(connection, command, json).await,
         Command::Dev(_) | Command::Demo { .. } | Command::Principal | Command::Completions { .. } => {

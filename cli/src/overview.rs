@@ -8,7 +8,9 @@ use serde_json::json;
 use crate::administration::not_allowed;
 use crate::connection::Connection;
 use crate::failure::{Failure, Kind};
+use crate::fleet::alarm_text;
 use crate::shown::{grouped, print_line, table};
+use crate::transfers::how_far;
 
 /// Shows how the router is; fails when it needs attention.
 ///
@@ -20,7 +22,7 @@ pub async fn status(connection: &Connection, json: bool) -> Result<(), Failure> 
         Some(status) => status,
         None => session.ask::<StatusResult>("status").await?.map_err(not_allowed)?,
     };
-    let alarms: Vec<String> = status.alarms.iter().map(|alarm| format!("{alarm:?}")).collect();
+    let alarms: Vec<String> = status.alarms.iter().map(alarm_text).collect();
     if json {
         print_line(status_json(&status, session.client.router().to_text(), &alarms))?;
     } else {
@@ -36,6 +38,9 @@ pub async fn status(connection: &Connection, json: bool) -> Result<(), Failure> 
         row("cycles", grouped(&status.cycles.0));
         row("cycles to spend", grouped(&status.liquid_cycles.0));
         row("open calls", grouped(status.open_calls));
+        for transfer in status.transfers.iter().flatten().filter(|transfer| transfer.ended_at_nanoseconds.is_none()) {
+            row("transfer", how_far(transfer));
+        }
         if let Some(step) = status.journal.step {
             row("doing", format!("{step:?}"));
         }

@@ -107,6 +107,13 @@ pub fn bar(name: &'static str, bytes: u64, json: bool) -> ProgressBar {
     hidden_from_machines(ProgressBar::new(bytes), json).with_style(style).with_prefix(name)
 }
 
+/// Makes a bar of so many records on stderr, shown to people only.
+pub fn bar_of(name: &'static str, records: u64, json: bool) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} {bar:40} {human_pos}/{human_len} {elapsed}")
+        .expect("the template is well formed");
+    hidden_from_machines(ProgressBar::new(records), json).with_style(style).with_prefix(name)
+}
+
 /// Makes a display of progress whose end isn't known.
 pub fn spinner(name: &'static str, json: bool) -> ProgressBar {
     let style =

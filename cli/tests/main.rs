@@ -5,5 +5,6 @@ mod proxy; // A network that can be cut off.
 
 mod administration; // Roles, policy, state.
 mod bad_input; // What isn't there, isn't right, or breaks.
+mod fleet; // Shards, transfers, alarms.
 mod folders; // Imports and exports, whole and ended.
 mod records; // Put, get, delete, scan.

@@ -81,3 +81,22 @@ fn scans_show_what_is_asked_for() {
     let record: Value = serde_json::from_str(&lines).expect("one line of JSON");
     assert_eq!((&record["key"], &record["value_base64"]), (&json!("other"), &json!("bGluZQpicmVhaw==")));
 }
+
+#[test]
+fn the_benchmark_reads_what_it_wrote_and_leaves_nothing() {
+    let network = Network::start();
+    network.done(&["put", "mine", "1"]);
+    let told =
+        network.done(&["bench", "--records", "60", "--value-bytes", "5000", "--batch", "7", "--window", "3", "--json"]);
+    let lines: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let phases: Vec<_> = lines.iter().filter_map(|line| line["phase"].as_str()).collect();
+    assert_eq!(phases, ["put", "get", "delete"]);
+    assert!(lines[..3].iter().all(|line| line["operations"] == 60 && line["failures"] == 0), "{told}");
+    let cycles: u128 = lines[3]["cycles_used_meanwhile"].as_str().expect("text").parse().expect("a number");
+    // 60 records of 5,000 bytes cost their bytes, at 1,000 cycles each and more, whatever else.
+    assert!(cycles > 60 * 5_000 * 1_000, "{cycles}");
+    assert_eq!(network.done(&["scan"]), "mine\n");
+    network.done(&["bench", "--records", "3", "--keep"]);
+    assert_eq!(network.done(&["scan", "--prefix", "canopy-bench/"]).lines().count(), 3);
+    assert_eq!(network.run(&["bench", "--batch", "1001"]).code, 2);
+}

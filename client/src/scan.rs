@@ -3,6 +3,7 @@
 use canopy_types::api::{ScanArguments, ScanPage, ScanResult, ScannedRecord};
 use canopy_types::codec::encode;
 use canopy_types::{HashRange, Record};
+use futures_util::stream::{self, Stream};
 use serde_bytes::ByteBuf;
 use std::collections::VecDeque;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -94,6 +95,27 @@ impl<T: Transport> Scan<'_, T> {
             }
         }
         Err(Reason::NoAnswer { message: format!("{EMPTY_PAGES_MAX} pages without records") }.into())
+    }
+
+    /// Gives the records as a stream, which ends behind the last one. After an error it can be asked again, and tries
+    /// again.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, NotDone, ScanOptions};
+    /// use futures_util::TryStreamExt;
+    ///
+    /// async fn longest<T: Transport>(client: &Client<T>) -> Result<u64, NotDone> {
+    ///     let scan = client.scan(ScanOptions { without_values: true, ..ScanOptions::default() });
+    ///     let lengths = scan.records().map_ok(|record| record.value_bytes.unwrap_or(0));
+    ///     lengths.try_fold(0, |longest, bytes| async move { Ok(longest.max(bytes)) }).await
+    /// }
+    /// ```
+    pub fn records(self) -> impl Stream<Item = Result<ScannedRecord, NotDone>> {
+        stream::unfold(self, |mut scan| async move {
+            let next = scan.next().await.transpose()?;
+            Some((next, scan))
+        })
     }
 
     /// Gives the next page, which may have no records; `None` at the end. Don't mix with [`Scan::next`].

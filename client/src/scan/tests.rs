@@ -3,6 +3,7 @@ use crate::reason::Advice;
 use crate::scripted::{Scripted, client, run};
 use canopy_types::api::{GetResult, ScanError};
 use canopy_types::{KeyHash, Version};
+use futures_util::StreamExt;
 
 fn scanned(key: &str, value: &str) -> ScannedRecord {
     ScannedRecord {
@@ -114,4 +115,16 @@ fn a_scan_that_doesn_t_get_on_is_ended() {
     client.transport.reply(&page(vec![], Some("one"))).reply(&page(vec![], Some("one")));
     let mut scan = client.scan(ScanOptions::default());
     assert!(matches!(run(scan.next()).expect_err("stuck").reason, Reason::NotUnderstood { .. }));
+}
+
+#[test]
+fn a_stream_gives_all_records_and_goes_on_after_an_error() {
+    let client = client(Scripted::default());
+    client.transport.reply(&page(vec![scanned("a", "1"), scanned("b", "2")], Some("one")));
+    let caller = candid::Principal::anonymous();
+    client.transport.reply::<ScanResult>(&Err(ScanError::Unauthorised { caller }));
+    client.transport.reply(&page(vec![scanned("c", "3")], None));
+    let heard = run(client.scan(ScanOptions::default()).records().collect::<Vec<_>>());
+    let keys: Vec<_> = heard.iter().map(|heard| heard.as_ref().map(|record| &record.key[..]).ok()).collect();
+    assert_eq!(keys, [Some(&b"a"[..]), Some(b"b"), None, Some(b"c")]);
 }
