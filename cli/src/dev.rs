@@ -58,6 +58,10 @@ pub struct DevOptions {
     /// Seed of the simulated network.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// The PocketIC server to run the network on, instead of the embedded simulator: the URL of a running one, or its
+    /// binary.
+    #[arg(long, value_name = "URL|FILE")]
+    server: Option<String>,
     /// A router's Wasm to install, instead of the one that the command carries.
     #[arg(long, value_name = "WASM")]
     router_wasm: Option<PathBuf>,
@@ -65,9 +69,9 @@ pub struct DevOptions {
 
 /// A network that runs.
 struct Local {
-    // Declared before the server, so that its instance is deleted while the server still listens.
+    // Declared before the simulator, so that its instance is deleted while the simulator still listens.
     network: PocketIc,
-    _server: Server,
+    _simulator: Option<Server>,
     url: String,
     root_key: Vec<u8>,
     owner: Principal,
@@ -147,17 +151,31 @@ async fn ended() -> std::io::Result<()> {
 
 impl Local {
     fn start(options: &DevOptions, owner: Principal) -> Result<Self> {
-        let server_options = ServerOptions { seed: options.seed, ..ServerOptions::default() };
-        let server = Server::start(server_options).context("no simulator")?;
+        let (builder, simulator) = match options.server.as_deref() {
+            None => {
+                let simulator = Server::start(ServerOptions { seed: options.seed, ..ServerOptions::default() });
+                let simulator = simulator.context("no simulator")?;
+                let url = simulator.url().parse().context("the simulator's URL")?;
+                (PocketIcBuilder::new().with_server_url(url), Some(simulator))
+            }
+            Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
+                let url = url.parse().with_context(|| format!("`{url}` is no URL"))?;
+                (PocketIcBuilder::new().with_server_url(url), None)
+            }
+            Some(binary) => {
+                let binary = PathBuf::from(binary);
+                let is_there = binary.is_file();
+                anyhow::ensure!(is_there, "there is no PocketIC server at {}", binary.display());
+                (PocketIcBuilder::new().with_server_binary(binary), None)
+            }
+        };
         // Whether it is free is known before anything is made.
         std::net::TcpListener::bind(("127.0.0.1", options.port))
             .with_context(|| format!("port {} can't be had; name another with --port", options.port))?;
-        let url = server.url().parse().context("the simulator's URL")?;
-        let mut network =
-            PocketIcBuilder::new().with_server_url(url).with_nns_subnet().with_application_subnet().build();
+        let mut network = builder.with_nns_subnet().with_application_subnet().build();
         let url = network.make_live(Some(options.port).filter(|&port| port != 0)).to_string();
         let root_key = network.root_key().context("the network has no root key")?;
-        Ok(Self { network, _server: server, url, root_key, owner })
+        Ok(Self { network, _simulator: simulator, url, root_key, owner })
     }
 
     /// Installs the router and, if there is one, the application.

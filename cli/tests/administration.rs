@@ -1,5 +1,6 @@
 use std::fs;
 
+use canopy_simulator::server::{Server, ServerOptions};
 use serde_json::json;
 
 use crate::fixture::{Network, command, run, text};
@@ -93,4 +94,16 @@ fn an_application_canister_stores_and_what_it_stored_is_found() {
     let router = network.router.clone();
     assert!(network.done(&["call", &router, "status", "--query"]).contains("ready = true"));
     Network::start().run(&["call", "application", "visit"]).failed(2, "installed no application");
+}
+
+#[test]
+fn the_local_network_can_be_on_another_server() {
+    let server = Server::start(ServerOptions::default()).expect("the simulator starts");
+    let network = Network::start_with(&["--server", &server.url()]);
+    network.done(&["put", "greeting", "hello"]);
+    assert_eq!(network.run(&["get", "greeting"]).output, b"hello");
+    drop(network);
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let missing = ["dev", "--port", "0", "--server", "/no/such/server"];
+    run(command(home.path(), &missing), b"").failed(2, "/no/such/server");
 }

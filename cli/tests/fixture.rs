@@ -1,5 +1,9 @@
 //! A network of `canopy dev`, and runs of the command on it.
+//!
+//! The network is the embedded simulator, or on a PocketIC server where the environment names one, as for the
+//! integration tests (`CANOPY_POCKET_IC_URL`, `POCKET_IC_BIN`).
 
+use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -37,7 +41,10 @@ impl Network {
 
     pub fn start_with(options: &[&str]) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
+        let server = ["CANOPY_POCKET_IC_URL", "POCKET_IC_BIN"].into_iter().find_map(|name| env::var(name).ok());
+        let server = server.filter(|_| !options.contains(&"--server"));
         let mut dev = command(home.path(), &["dev", "--port", "0", "--json"])
+            .args(server.iter().flat_map(|server| ["--server", server]))
             .args(options)
             .stdout(Stdio::piped())
             .spawn()

@@ -32,6 +32,16 @@ impl<T: Transport> Client<T> {
 
     /// Removes many records, and gives a result for each in their order.
     ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, Delete, NotDone};
+    ///
+    /// async fn forget<T: Transport>(client: &Client<T>, keys: &[&str]) -> Result<usize, NotDone> {
+    ///     let results = client.delete_many(keys.iter().map(|key| Delete::new(*key)).collect()).await?;
+    ///     Ok(results.iter().filter(|result| result.is_ok()).count())
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`Client::put_many`].

@@ -13,6 +13,15 @@ use crate::write::{Delete, Put, Write};
 use std::sync::Arc;
 
 /// How operations get to their shards.
+///
+/// ```
+/// use canopy_client::transport::Transport;
+/// use canopy_client::{Client, Routing};
+///
+/// fn through_router<T: Transport>(client: Client<T>) -> Client<T> {
+///     client.with_routing(Routing::ThroughRouter)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Routing {
     /// Straight to the shard, by a copy of the routing table, wherever the service lets the caller; else through the
@@ -57,34 +66,90 @@ pub struct Client<T> {
 
 impl<T: Transport> Client<T> {
     /// Speaks to the service of `router` through `transport`.
+    ///
+    /// ```
+    /// use candid::Principal;
+    /// use canopy_client::Client;
+    /// use canopy_client::transport::Transport;
+    ///
+    /// fn connect<T: Transport>(transport: T) -> Client<T> {
+    ///     Client::new(transport, Principal::from_text("rdmx6-jaaaa-aaaaa-aaadq-cai").expect("an id"))
+    /// }
+    /// ```
     pub fn new(transport: T, router: Principal) -> Self {
         let routes = Routes::new(Routing::default());
         Self { transport, router, retry: RetryPolicy::default(), clock: Clock::default(), routes }
     }
 
     /// Changes how often and after how long something is tried again.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, RetryPolicy};
+    ///
+    /// fn impatient<T: Transport>(client: Client<T>) -> Client<T> {
+    ///     client.with_retry_policy(RetryPolicy { attempts_max: 2, ..RetryPolicy::default() })
+    /// }
+    /// ```
     pub fn with_retry_policy(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
     }
 
     /// Changes how operations get to their shards.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, Routing};
+    ///
+    /// fn through_router<T: Transport>(client: Client<T>) -> Client<T> {
+    ///     client.with_routing(Routing::ThroughRouter)
+    /// }
+    /// ```
     pub fn with_routing(mut self, routing: Routing) -> Self {
         self.routes = Routes::new(routing);
         self
     }
 
     /// Shows the transport.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::Client;
+    ///
+    /// fn caller<T: Transport>(client: &Client<T>) -> String {
+    ///     client.transport().caller().to_text()
+    /// }
+    /// ```
     pub fn transport(&self) -> &T {
         &self.transport
     }
 
     /// Shows the router's canister.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::Client;
+    ///
+    /// fn tell<T: Transport>(client: &Client<T>) {
+    ///     println!("router {}", client.router());
+    /// }
+    /// ```
     pub fn router(&self) -> Principal {
         self.router
     }
 
     /// Stores a value and tells the record's new version.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, Put, WriteError};
+    ///
+    /// async fn greet<T: Transport>(client: &Client<T>) -> Result<u64, WriteError<Put>> {
+    ///     let reply = client.put(Put::new("greeting", "hello").if_absent()).await?;
+    ///     Ok(reply.version.0)
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -94,6 +159,16 @@ impl<T: Transport> Client<T> {
     }
 
     /// Removes a record and tells the version that it had.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, Delete, WriteError};
+    ///
+    /// async fn forget<T: Transport>(client: &Client<T>) -> Result<bool, WriteError<Delete>> {
+    ///     let reply = client.delete(Delete::new("greeting")).await?;
+    ///     Ok(reply.deleted.is_some())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -106,6 +181,15 @@ impl<T: Transport> Client<T> {
     ///
     /// The answer is agreed on by the subnet, so it takes as long as a write.
     ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, NotDone};
+    ///
+    /// async fn greeting<T: Transport>(client: &Client<T>) -> Result<Option<Vec<u8>>, NotDone> {
+    ///     Ok(client.get("greeting").await?.map(|record| record.value.into_vec()))
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Why there is no answer.
@@ -115,6 +199,15 @@ impl<T: Transport> Client<T> {
 
     /// Reads the record under `key` from one replica: faster and free, but possibly a moment old, and only as honest as
     /// that replica. In a canister, which can't, it is [`Client::get`].
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, NotDone};
+    ///
+    /// async fn glance<T: Transport>(client: &Client<T>) -> Result<bool, NotDone> {
+    ///     Ok(client.get_query("greeting").await?.is_some())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -126,6 +219,15 @@ impl<T: Transport> Client<T> {
 
     /// Reads everything about the record under `key` but its value: `value` is empty, `value_bytes` tells its length.
     ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, NotDone};
+    ///
+    /// async fn length<T: Transport>(client: &Client<T>) -> Result<Option<u64>, NotDone> {
+    ///     Ok(client.get_without_value("greeting").await?.and_then(|record| record.value_bytes))
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Why there is no answer.
@@ -135,6 +237,20 @@ impl<T: Transport> Client<T> {
 
     /// Finds out what became of a write whose answer was lost, by sending the same operation again: if it was done, this
     /// tells what it did then, and otherwise it is done now. It is never done twice.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, Put, SettleError, Unknown};
+    ///
+    /// async fn settle<T: Transport>(client: &Client<T>, unknown: Unknown<Put>) {
+    ///     match client.settle(unknown).await {
+    ///         Ok(reply) => println!("done, as version {}", reply.version.0),
+    ///         Err(SettleError::NotDone(not_done)) => println!("{not_done}"),
+    ///         Err(SettleError::Unknown(_)) => println!("no answer again: settle it later"),
+    ///         Err(SettleError::TooLate(late)) => println!("read {:?} to see", late.write.key()),
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -146,6 +262,15 @@ impl<T: Transport> Client<T> {
     }
 
     /// Settles several writes at once. Writes that were sent in one message are sent in one message again.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, Put, Unknown};
+    ///
+    /// async fn left<T: Transport>(client: &Client<T>, unknown: Vec<Unknown<Put>>) -> usize {
+    ///     client.settle_many(unknown).await.iter().filter(|result| result.is_err()).count()
+    /// }
+    /// ```
     pub async fn settle_many<W: Write>(&self, unknown: Vec<Unknown<W>>) -> Vec<Result<W::Done, SettleError<W>>> {
         let mut results: Vec<Option<Result<W::Done, SettleError<W>>>> = unknown.iter().map(|_| None).collect();
         let now = self.now();

@@ -9,6 +9,14 @@ use crate::reason::{Advice, Reason};
 use crate::write::Write;
 
 /// Something that was not done: nothing was changed by it, and nothing of it is still under way.
+///
+/// ```
+/// use canopy_client::{NotDone, Reason};
+///
+/// fn is_missing_right(not_done: &NotDone) -> bool {
+///     matches!(not_done.reason, Reason::Unauthorised { .. })
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotDone {
     /// Why not.
@@ -17,6 +25,17 @@ pub struct NotDone {
 
 impl NotDone {
     /// Says what to do about it.
+    ///
+    /// ```
+    /// use canopy_client::{Advice, NotDone};
+    ///
+    /// fn wait_milliseconds(not_done: &NotDone) -> Option<u64> {
+    ///     match not_done.advice() {
+    ///         Advice::TryAgain { after_milliseconds } => Some(after_milliseconds),
+    ///         _ => None,
+    ///     }
+    /// }
+    /// ```
     pub fn advice(&self) -> Advice {
         self.reason.advice()
     }
@@ -29,6 +48,17 @@ impl From<Reason> for NotDone {
 }
 
 /// Why a write has no reply.
+///
+/// ```
+/// use canopy_client::{Put, WriteError};
+///
+/// fn tell(error: WriteError<Put>) {
+///     match error {
+///         WriteError::NotDone(not_done) => println!("{not_done}"),
+///         WriteError::Unknown(unknown) => println!("settle this: {:?}", unknown.write().key()),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "an unknown write may have been done: settle it, or tell whoever asked for it"]
 pub enum WriteError<W: Write> {
@@ -40,6 +70,14 @@ pub enum WriteError<W: Write> {
 
 /// A write of which nobody knows whether it was done. [`Client::settle`](crate::Client::settle) finds out, for 15 minutes
 /// after it was issued.
+///
+/// ```
+/// use canopy_client::{Put, Unknown};
+///
+/// fn tell(unknown: &Unknown<Put>) {
+///     println!("{:?}, issued at {}: {}", unknown.write(), unknown.issued_at_nanoseconds(), unknown.reason());
+/// }
+/// ```
 #[derive(Clone)]
 #[must_use = "an unknown write may have been done: settle it, or tell whoever asked for it"]
 pub struct Unknown<W: Write> {
@@ -53,11 +91,27 @@ pub struct Unknown<W: Write> {
 
 impl<W: Write> Unknown<W> {
     /// Shows the write.
+    ///
+    /// ```
+    /// use canopy_client::{Put, Unknown};
+    ///
+    /// fn key(unknown: &Unknown<Put>) -> &[u8] {
+    ///     unknown.write().key()
+    /// }
+    /// ```
     pub fn write(&self) -> &W {
         self.message.write(self.place)
     }
 
     /// Says why nothing is known.
+    ///
+    /// ```
+    /// use canopy_client::{Delete, Unknown};
+    ///
+    /// fn tell(unknown: &Unknown<Delete>) {
+    ///     println!("nobody knows: {}", unknown.reason());
+    /// }
+    /// ```
     pub fn reason(&self) -> &str {
         &self.reason
     }
@@ -67,12 +121,32 @@ impl<W: Write> Unknown<W> {
     }
 
     /// Tells when the write was issued, in nanoseconds since 1970 by the service's clock as far as the client knows it.
+    ///
+    /// ```
+    /// use canopy_client::{Put, Unknown};
+    ///
+    /// fn settle_before(unknown: &Unknown<Put>) -> u64 {
+    ///     unknown.issued_at_nanoseconds() + 15 * 60 * 1_000_000_000
+    /// }
+    /// ```
     pub fn issued_at_nanoseconds(&self) -> u64 {
         self.message.issued_at_nanoseconds()
     }
 }
 
 /// Why an unknown write isn't settled as done.
+///
+/// ```
+/// use canopy_client::{Put, SettleError, Unknown};
+///
+/// /// What to settle once more.
+/// fn left(error: SettleError<Put>) -> Option<Unknown<Put>> {
+///     match error {
+///         SettleError::Unknown(unknown) => Some(unknown),
+///         SettleError::NotDone(_) | SettleError::TooLate(_) => None,
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "an unknown write may have been done: settle it, or tell whoever asked for it"]
 pub enum SettleError<W: Write> {
@@ -85,6 +159,16 @@ pub enum SettleError<W: Write> {
 }
 
 /// A write that can't be settled any more.
+///
+/// ```
+/// use canopy_client::transport::Transport;
+/// use canopy_client::{Client, NotDone, Put, TooLate};
+///
+/// async fn is_there<T: Transport>(client: &Client<T>, late: TooLate<Put>) -> Result<bool, NotDone> {
+///     let record = client.get(late.write.key()).await?;
+///     Ok(record.is_some_and(|record| record.value == late.write.value()))
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct TooLate<W> {
     /// The write. Reading its key shows what is stored there by now.

@@ -73,6 +73,16 @@ impl<T: Transport> Client<T> {
     /// Reads many records, each `None` when there is none. Records that don't fit a reply are asked for again, so all
     /// are answered, however large they are together; they have to fit the caller's memory.
     ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, NotDone};
+    ///
+    /// async fn bytes<T: Transport>(client: &Client<T>, keys: &[&str]) -> Result<usize, NotDone> {
+    ///     let records = client.get_many(keys).await?;
+    ///     Ok(records.into_iter().flatten().flatten().map(|record| record.value.len()).sum())
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// That a key has a wrong length or comes twice, and nothing was asked; for single keys: why there is no answer.

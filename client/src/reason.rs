@@ -18,6 +18,18 @@ const OPERATIONS_RETRY_MILLISECONDS: u64 = 60_000;
 const RETRY_MILLISECONDS: u64 = 1_000;
 
 /// Why an operation was not done.
+///
+/// ```
+/// use canopy_client::Reason;
+///
+/// fn tell(reason: &Reason) {
+///     match reason {
+///         Reason::PreconditionFailed { found } => println!("another version: {found:?}"),
+///         Reason::ValueTooLong { bytes, bytes_max } => println!("{bytes} bytes, at most {bytes_max}"),
+///         other => println!("{other:?}"),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -157,6 +169,12 @@ pub enum Reason {
 }
 
 /// What to do about something that was not done.
+///
+/// ```
+/// use canopy_client::{Advice, Reason};
+///
+/// assert_eq!(Reason::KeyEmpty.advice(), Advice::AskDifferently);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
     /// Ask again after so long.
@@ -172,6 +190,13 @@ pub enum Advice {
 
 impl Reason {
     /// Says what to do.
+    ///
+    /// ```
+    /// use canopy_client::{Advice, Reason};
+    ///
+    /// let starting = Reason::NotReady { retry_after_milliseconds: 500 };
+    /// assert_eq!(starting.advice(), Advice::TryAgain { after_milliseconds: 500 });
+    /// ```
     pub fn advice(&self) -> Advice {
         match self {
             Reason::NotReady { retry_after_milliseconds } | Reason::Busy { retry_after_milliseconds, .. } => {

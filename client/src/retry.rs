@@ -29,6 +29,13 @@ const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
 ///
 /// The delays grow exponentially and are spread at random between half and the whole, so that clients that were refused
 /// together don't come back together. If the service says how long to wait, it is never less.
+///
+/// ```
+/// use canopy_client::RetryPolicy;
+///
+/// let patient = RetryPolicy { total_milliseconds_max: 300_000, attempts_max: 50, ..RetryPolicy::default() };
+/// assert!(patient.attempts_max > RetryPolicy::default().attempts_max);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Attempts in all, 1 to 100: 1 never tries again.

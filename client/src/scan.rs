@@ -25,6 +25,13 @@ mod tests;
 const EMPTY_PAGES_MAX: u32 = 100_000;
 
 /// What to scan, and how.
+///
+/// ```
+/// use canopy_client::ScanOptions;
+///
+/// let options = ScanOptions { key_prefix: Some(b"user/".to_vec()), without_values: true, ..ScanOptions::default() };
+/// assert_eq!(options.cursor, None);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScanOptions {
     /// Only records of these hashes; all when `None`.
@@ -48,6 +55,18 @@ pub struct ScanOptions {
 ///
 /// Whatever is there from its beginning to its end is met once; what is put or deleted meanwhile may be met or not. After
 /// an error it can go on where it was.
+///
+/// ```
+/// use canopy_client::transport::Transport;
+/// use canopy_client::{NotDone, Scan};
+///
+/// async fn skip<T: Transport>(scan: &mut Scan<'_, T>, records: usize) -> Result<(), NotDone> {
+///     for _ in 0..records {
+///         scan.next().await?;
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Scan<'a, T> {
     client: &'a Client<T>,
@@ -80,6 +99,15 @@ impl<T: Transport> Client<T> {
 
 impl<T: Transport> Scan<'_, T> {
     /// Gives the next record; `None` at the end. A value that was too long for its page is fetched.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{NotDone, Scan};
+    ///
+    /// async fn first_key<T: Transport>(mut scan: Scan<'_, T>) -> Result<Option<Vec<u8>>, NotDone> {
+    ///     Ok(scan.next().await?.map(|record| record.key.into_vec()))
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -120,6 +148,19 @@ impl<T: Transport> Scan<'_, T> {
 
     /// Gives the next page, which may have no records; `None` at the end. Don't mix with [`Scan::next`].
     ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{NotDone, Scan};
+    ///
+    /// async fn pages<T: Transport>(mut scan: Scan<'_, T>) -> Result<usize, NotDone> {
+    ///     let mut pages = 0;
+    ///     while scan.next_page().await?.is_some() {
+    ///         pages += 1;
+    ///     }
+    ///     Ok(pages)
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Why there is no answer. The next call tries again.
@@ -142,6 +183,16 @@ impl<T: Transport> Scan<'_, T> {
     }
 
     /// Tells where the next page begins, for another scan to go on; `None` at the beginning and at the end.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, Scan, ScanOptions};
+    ///
+    /// /// Goes on where another scan is, as another program could that was told the cursor.
+    /// fn go_on<'a, T: Transport>(client: &'a Client<T>, scan: &Scan<'_, T>) -> Scan<'a, T> {
+    ///     client.scan(ScanOptions { cursor: scan.cursor().map(<[u8]>::to_vec), ..ScanOptions::default() })
+    /// }
+    /// ```
     pub fn cursor(&self) -> Option<&[u8]> {
         self.options.cursor.as_deref()
     }

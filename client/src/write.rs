@@ -47,22 +47,47 @@ pub struct Delete {
 
 impl Put {
     /// Asks to store `value` (up to 1 MiB) under `key` (1 to 1,024 bytes), whatever is there, for ever.
+    ///
+    /// ```
+    /// use canopy_client::Put;
+    ///
+    /// let put = Put::new("greeting", "hello");
+    /// assert_eq!((put.key(), put.value()), (&b"greeting"[..], &b"hello"[..]));
+    /// ```
     pub fn new(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
         Self { key: key.into(), value: value.into(), precondition: None, time_to_live_milliseconds: None }
     }
 
     /// Has the record end so many milliseconds after the put, at most 100 years.
+    ///
+    /// ```
+    /// use canopy_client::Put;
+    ///
+    /// let put = Put::new("session/42", "alice").time_to_live_milliseconds(60_000);
+    /// ```
     pub fn time_to_live_milliseconds(mut self, milliseconds: u64) -> Self {
         self.time_to_live_milliseconds = Some(milliseconds);
         self
     }
 
     /// Shows the key.
+    ///
+    /// ```
+    /// use canopy_client::Put;
+    ///
+    /// assert_eq!(Put::new("greeting", "hello").key(), b"greeting");
+    /// ```
     pub fn key(&self) -> &[u8] {
         &self.key
     }
 
     /// Shows the value.
+    ///
+    /// ```
+    /// use canopy_client::Put;
+    ///
+    /// assert_eq!(Put::new("greeting", "hello").value(), b"hello");
+    /// ```
     pub fn value(&self) -> &[u8] {
         &self.value
     }
@@ -70,11 +95,23 @@ impl Put {
 
 impl Delete {
     /// Asks to remove the record under `key` (1 to 1,024 bytes), whatever it is.
+    ///
+    /// ```
+    /// use canopy_client::Delete;
+    ///
+    /// assert_eq!(Delete::new(b"greeting".to_vec()).key(), b"greeting");
+    /// ```
     pub fn new(key: impl Into<Vec<u8>>) -> Self {
         Self { key: key.into(), precondition: None }
     }
 
     /// Shows the key.
+    ///
+    /// ```
+    /// use canopy_client::Delete;
+    ///
+    /// assert_eq!(Delete::new("greeting").key(), b"greeting");
+    /// ```
     pub fn key(&self) -> &[u8] {
         &self.key
     }
@@ -84,21 +121,45 @@ macro_rules! preconditions {
     ($type:ty) => {
         impl $type {
             /// Has it done only if nothing is stored under the key.
+            ///
+            /// ```
+            /// use canopy_client::Put;
+            ///
+            /// let put = Put::new("greeting", "hello").if_absent();
+            /// ```
             pub fn if_absent(self) -> Self {
                 self.if_holds(Precondition::Absent)
             }
 
             /// Has it done only if something is stored under the key.
+            ///
+            /// ```
+            /// use canopy_client::Put;
+            ///
+            /// let put = Put::new("greeting", "hello").if_present();
+            /// ```
             pub fn if_present(self) -> Self {
                 self.if_holds(Precondition::Present)
             }
 
             /// Has it done only if the record has this version.
+            ///
+            /// ```
+            /// use canopy_client::{Put, Version};
+            ///
+            /// let put = Put::new("greeting", "hello").if_version(Version(17));
+            /// ```
             pub fn if_version(self, version: Version) -> Self {
                 self.if_holds(Precondition::Version(version))
             }
 
             /// Has it done only if the precondition holds; it replaces one that was given before.
+            ///
+            /// ```
+            /// use canopy_client::{Precondition, Put};
+            ///
+            /// let put = Put::new("greeting", "hello").if_holds(Precondition::Absent);
+            /// ```
             pub fn if_holds(mut self, precondition: Precondition) -> Self {
                 self.precondition = Some(precondition);
                 self
@@ -134,6 +195,14 @@ impl fmt::Debug for Delete {
 }
 
 /// A [`Put`] or a [`Delete`].
+///
+/// ```
+/// use canopy_client::{Delete, Put, Write};
+///
+/// fn is_write<W: Write>(_: &W) {}
+/// is_write(&Put::new("greeting", "hello"));
+/// is_write(&Delete::new("greeting"));
+/// ```
 pub trait Write: crate::requests::AtRouter {}
 impl Write for Put {}
 impl Write for Delete {}

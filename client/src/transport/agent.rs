@@ -57,6 +57,15 @@ pub struct AgentTransport {
 impl AgentTransport {
     /// Calls through `agent`.
     ///
+    /// ```
+    /// use canopy_client::transport::AgentTransport;
+    /// use ic_agent::{Agent, AgentError};
+    ///
+    /// fn anonymous() -> Result<AgentTransport, AgentError> {
+    ///     AgentTransport::new(Agent::builder().with_url("https://icp-api.io").build()?)
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// That the agent's identity has no principal, as a hardware key that isn't plugged in; with what it says.
@@ -66,6 +75,14 @@ impl AgentTransport {
     }
 
     /// Shows the agent.
+    ///
+    /// ```
+    /// use canopy_client::transport::AgentTransport;
+    ///
+    /// fn root_key(transport: &AgentTransport) -> Vec<u8> {
+    ///     transport.agent().read_root_key()
+    /// }
+    /// ```
     pub fn agent(&self) -> &Agent {
         &self.agent
     }

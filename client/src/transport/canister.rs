@@ -19,6 +19,17 @@ static DRAWS: AtomicU64 = AtomicU64::new(0);
 ///
 /// Replies that are lost are told as unknown after 90 seconds, so an upgrade never waits longer for an open call. A
 /// canister can't sleep, so a service that is busy is told to the application at once.
+///
+/// ```no_run
+/// use candid::Principal;
+/// use canopy_client::transport::CanisterTransport;
+/// use canopy_client::{Client, NotDone};
+///
+/// async fn read(router: Principal, key: &str) -> Result<Option<Vec<u8>>, NotDone> {
+///     let client = Client::new(CanisterTransport, router);
+///     Ok(client.get(key).await?.map(|record| record.value.into_vec()))
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CanisterTransport;
 

@@ -24,6 +24,16 @@ pub use pocket::{PocketTransport, block_on};
 ///
 /// The futures needn't be `Send`, because a canister has one thread. Where those of a transport are, those of the
 /// [`Client`](crate::Client) are too, so a program with many threads can spawn them.
+///
+/// ```
+/// use candid::Principal;
+/// use canopy_client::transport::{CallError, Transport};
+///
+/// /// Asks any canister by a transport.
+/// async fn version<T: Transport>(transport: &T, router: Principal) -> Result<Vec<u8>, CallError> {
+///     transport.query(router, "status", b"DIDL\0\0").await
+/// }
+/// ```
 pub trait Transport {
     /// Tells who the calls come from.
     fn caller(&self) -> Principal;
@@ -71,10 +81,26 @@ pub trait Transport {
 }
 
 /// Says that a transport has no way to let time pass.
+///
+/// ```
+/// use canopy_client::transport::{CannotWait, Transport};
+///
+/// async fn can_wait<T: Transport>(transport: &T) -> bool {
+///     transport.wait(0).await != Err(CannotWait)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CannotWait;
 
 /// Why a call has no reply.
+///
+/// ```
+/// use canopy_client::transport::CallError;
+///
+/// fn may_have_run(error: &CallError) -> bool {
+///     !matches!(error, CallError::NotSent { .. })
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError {
     /// The call was refused before it was sent or accepted: nothing runs.

@@ -40,6 +40,21 @@ static DRAWS: AtomicU64 = AtomicU64::new(0);
 /// While a call is awaited, rounds are run and, if that doesn't help, the instance's clock is put forward; waiting puts
 /// it forward too. An instance that runs by itself (`auto_progress`) is left to itself. Calls of one client that are open
 /// at once are submitted before the first of them is awaited. Run the futures with [`block_on`].
+///
+/// ```no_run
+/// use std::rc::Rc;
+///
+/// use candid::Principal;
+/// use canopy_client::transport::PocketTransport;
+/// use canopy_client::transport::block_on;
+/// use canopy_client::{Client, Put};
+/// use pocket_ic::PocketIc;
+///
+/// fn greet(instance: Rc<PocketIc>, router: Principal, caller: Principal) {
+///     let client = Client::new(PocketTransport::new(instance, caller), router);
+///     block_on(client.put(Put::new("greeting", "hello"))).expect("stored");
+/// }
+/// ```
 pub struct PocketTransport {
     instance: Rc<PocketIc>,
     caller: Principal,
@@ -47,6 +62,18 @@ pub struct PocketTransport {
 
 impl PocketTransport {
     /// Calls on `instance`, as `caller`.
+    ///
+    /// ```no_run
+    /// use std::rc::Rc;
+    ///
+    /// use candid::Principal;
+    /// use canopy_client::transport::PocketTransport;
+    /// use pocket_ic::PocketIc;
+    ///
+    /// fn anonymous(instance: Rc<PocketIc>) -> PocketTransport {
+    ///     PocketTransport::new(instance, Principal::anonymous())
+    /// }
+    /// ```
     pub fn new(instance: Rc<PocketIc>, caller: Principal) -> Self {
         Self { instance, caller }
     }
@@ -143,6 +170,12 @@ async fn yield_once() {
 }
 
 /// Runs a future to its end on this thread.
+///
+/// ```
+/// use canopy_client::transport::block_on;
+///
+/// assert_eq!(block_on(async { 1 + 1 }), 2);
+/// ```
 pub fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
