@@ -1,13 +1,16 @@
-//! An administrator who splits and merges shards and stops transfers at random, without looking at what comes of it.
+//! An administrator who splits and merges shards and stops transfers at random, without looking at what comes of it; and
+//! an intruder who claims to be a peer.
 
 use candid::Principal;
 use canopy_types::codec::encode;
 use canopy_types::status::Status;
 use canopy_types::transfer::{
-    MergeShardArguments, SplitShardArguments, StopTransferArguments, TransferStage, TransferStatus,
+    HandOverArguments, MergeShardArguments, SplitShardArguments, StopTransferArguments, TransferStage, TransferStatus,
 };
 use canopy_types::{HashRange, KeyHash};
+use serde_bytes::ByteBuf;
 
+use crate::caller::Forward;
 use crate::case::{Case, stream};
 use crate::checkers::cover::Moving;
 use crate::draw::Draw;
@@ -18,9 +21,16 @@ use crate::network::Network;
 const SHARDS_MAX: usize = 6;
 
 /// What is asked for, of so many.
-const KINDS: u64 = 8;
+const KINDS: u64 = 10;
 const SPLITS: u64 = 4;
 const MERGES: u64 = 3;
+const STOPS: u64 = 1;
+
+/// A batch of a transfer in which nothing is: its version alone.
+const EMPTY_BATCH: [u8; 1] = [1];
+
+/// Seconds that the intruder waits for an answer.
+const INTRUDER_TIMEOUT_SECONDS: u32 = 60;
 
 /// The administrator.
 pub struct Mover {
@@ -52,16 +62,40 @@ impl Mover {
                 Some(arguments) => ("merge_shard", encode(&arguments)),
                 None => return,
             },
-            _ => match running(&status).nth((which % 2) as usize) {
+            kind if kind < SPLITS + MERGES + STOPS => match running(&status).nth((which % 2) as usize) {
                 Some(transfer) => ("stop_transfer", encode(&StopTransferArguments { id: transfer.id })),
                 None => return,
             },
+            _ => return intrude(&status, which, network),
         };
         // Refused while the router is stopped, or has no cycles.
         if network.submit(network.administrator, network.router, method, arguments).is_ok() {
             self.asked += 1;
         }
     }
+}
+
+/// Has a canister that is no peer hand a range over to a target. Only the target's own check stands in the way, because
+/// whoever may read the status knows the transfer's name.
+fn intrude(status: &Status, which: u64, network: &mut Network) {
+    let Some(transfer) = running(status).nth((which % 2) as usize) else { return };
+    let target = status.shards.iter().find(|shard| shard.index == transfer.target).and_then(|shard| shard.canister);
+    let Some((target, intruder)) = target.zip(network.callers.first().copied()) else { return };
+    let arguments = encode(&HandOverArguments {
+        id: transfer.id,
+        shard_time_nanoseconds: 0,
+        removed_version: 0,
+        batch: ByteBuf::from(EMPTY_BATCH),
+    });
+    let forward = Forward {
+        timeout_seconds: Some(INTRUDER_TIMEOUT_SECONDS),
+        cycles: 0,
+        callee: target,
+        method: "hand_over",
+        argument: &arguments,
+    };
+    // What becomes of it doesn't matter: nothing may.
+    let _ = network.submit(network.administrator, intruder, "forward", forward.encode());
 }
 
 fn split(status: &Status, which: u64, other: u64, at: u64) -> Option<SplitShardArguments> {

@@ -72,8 +72,8 @@ pub const ALL: &[Planted] = &[
         edits: &[
             Edit {
                 file: "shard/src/store/write.rs",
-                find: "            issued: operation.map_or(0, |operation| milliseconds_up(operation.issued).max(1)),",
-                replace: "            issued: operation.map_or(0, |_| 0),",
+                find: "            issued: self.issued,",
+                replace: "            issued: 0,",
             },
         ],
     },
@@ -527,6 +527,15 @@ thread_local! {
         }],
     },
     Planted {
+        name: "anyone-hands-over",
+        checker: Checker::Cover,
+        edits: &[Edit {
+            file: "shard/src/transfer/stored.rs",
+            find: "                if current.peer == caller {",
+            replace: "                if current.peer != Principal::management_canister() {",
+        }],
+    },
+    Planted {
         name: "source-opens-by-itself",
         checker: Checker::Cover,
         edits: &[Edit {
@@ -562,8 +571,8 @@ thread_local! {
         checker: Checker::ExactlyOnce,
         edits: &[Edit {
             file: "shard/src/store/transfer.rs",
-            find: "let receipt = import.receipt.filter(|receipt| self.keeps(receipt));",
-            replace: "let receipt = import.receipt.filter(|_| false);",
+            find: "let operation = import.receipt.filter(|receipt| self.keeps(receipt))",
+            replace: "let operation = import.receipt.filter(|_| false)",
         }],
     },
     Planted {
