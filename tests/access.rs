@@ -7,7 +7,9 @@ use pocket_ic::ErrorCode;
 use serde_bytes::ByteBuf;
 
 use crate::cluster::Cluster;
-use crate::methods::{Kind, Method, Refusal, WITNESS_KEY, router_methods, shard_methods, shard_methods_as};
+use crate::methods::{
+    Kind, Method, Refusal, UPLOADS_FOR_ROUTERS, WITNESS_KEY, router_methods, shard_methods, shard_methods_as,
+};
 use crate::people::{administrator, owner, person, reader, stranger, writer};
 
 /// Calls every method as `caller` and checks that it is refused: updates before they run or with the typed error,
@@ -170,8 +172,13 @@ fn needed(canister: Canister, method: &str) -> Option<May> {
         }
         (Canister::Router, "status") => Some(May::Read),
         // The batch contains a put.
+        (_, "get_manifest" | "get_manifest_query" | "get_chunk" | "get_chunk_query") => Some(May::ReadPublicly),
         (_, "put" | "delete" | "put_many" | "delete_many") | (Canister::Shard, "apply") => Some(May::Write),
+        (_, "put_chunk") => Some(May::Write),
+        (Canister::Router, "begin_upload" | "commit_upload" | "abort_upload" | "upload_status") => Some(May::Write),
+        (Canister::Router, "collect_uploads") => None,
         (Canister::Shard, "set_roles" | "import_batch" | "hand_over") => None,
+        (Canister::Shard, name) if UPLOADS_FOR_ROUTERS.contains(&name) => None,
         _ => Some(May::Administer),
     }
 }
@@ -285,7 +292,9 @@ fn a_caller_whose_roles_are_for_other_keys_is_refused_every_key_of_others() {
             let of_keys = |method: &Method| {
                 let single = ["put", "get", "get_query", "delete", "apply"];
                 let many = ["put_many", "get_many", "delete_many", "scan", "scan_query"];
-                single.contains(&method.name) || many.contains(&method.name)
+                let large = ["begin_upload", "put_chunk", "commit_upload", "abort_upload", "upload_status"];
+                let parts = ["get_manifest", "get_manifest_query", "get_chunk", "get_chunk_query"];
+                [&single[..], &many, &large, &parts].concat().contains(&method.name)
             };
             let methods: Vec<Method> = methods.into_iter().filter(of_keys).collect();
             if caller == tenant {

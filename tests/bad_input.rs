@@ -16,7 +16,7 @@ use pocket_ic::ErrorCode;
 use serde_bytes::ByteBuf;
 
 use crate::cluster::{Cluster, Reply, T, get_arguments, no_arguments, put_arguments};
-use crate::methods::{Kind, Method, Refusal, WITNESS_KEY, router_methods, shard_methods};
+use crate::methods::{Kind, Method, Refusal, UPLOADS_FOR_ROUTERS, WITNESS_KEY, router_methods, shard_methods};
 use crate::people::{administrator, person, reader, writer};
 
 #[test]
@@ -135,7 +135,9 @@ fn malformed_candid_is_answered_by_every_method_of_the_router() {
     let cluster = Cluster::builder().ready();
     cluster.store(WITNESS_KEY, b"value");
     let before = cluster.load(WITNESS_KEY);
-    check_malformed_arguments(&cluster, cluster.router, &router_methods());
+    // Only shards ask for this, and their messages are well formed; users' don't get in.
+    let methods: Vec<Method> = router_methods().into_iter().filter(|method| method.name != "collect_uploads").collect();
+    check_malformed_arguments(&cluster, cluster.router, &methods);
     assert_eq!(cluster.load(WITNESS_KEY), before);
     assert_eq!(cluster.status().alarms, vec![]);
 }
@@ -149,6 +151,8 @@ fn malformed_candid_is_answered_by_every_method_of_a_shard() {
     let of_canisters = ["set_roles", "import_batch", "hand_over"];
     let methods: Vec<Method> =
         shard_methods().into_iter().filter(|method| !of_canisters.contains(&method.name)).collect();
+    let methods: Vec<Method> =
+        methods.into_iter().filter(|method| !UPLOADS_FOR_ROUTERS.contains(&method.name)).collect();
     check_malformed_arguments(&cluster, cluster.shards()[0], &methods);
     assert_eq!(cluster.load(WITNESS_KEY), before);
 }

@@ -32,4 +32,5 @@ mod scan; // Pages of everything.
 mod split; // Ranges that change hands while they are read and written.
 mod start_up; // From an empty router to one that serves.
 mod unavailable; // Shards that are stopped or gone.
-mod upgrades; // Upgrades of router and shards.
+mod upgrades;
+mod uploads; // Values longer than a record. // Upgrades of router and shards.

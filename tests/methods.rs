@@ -1,6 +1,10 @@
 //! Every method of router and shard, with a valid argument and how its refusals read.
 
-use candid::Principal;
+use candid::{Principal, Reserved};
+use canopy_types::api::uploads::{
+    BeginUploadArguments, CommitUploadArguments, GetChunkArguments, GetManifestArguments, PutChunkArguments,
+    UploadArguments, UploadError,
+};
 use canopy_types::api::{
     ReadError, Resolution, ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult,
 };
@@ -22,10 +26,14 @@ use canopy_types::transfer::{
     StopTransferArguments, StopTransferResult, TransferError, TransferProgressArguments, TransferProgressResult,
     TransferSide,
 };
+use canopy_types::uploads::shard::{
+    ChunksArguments, CollectUploadsArguments, FinishCollectionArguments, OpenUploadArguments, PublishUploadArguments,
+    ShardUploadArguments, ShardUploadError,
+};
 use canopy_types::{
-    BatchError, DeleteArguments, DeleteError, DeleteItem, DeleteManyArguments, DeleteManyResult, DeleteResult, Epoch,
-    GetError, GetManyArguments, GetManyResult, GetResult, HashRange, KeyHash, PutError, PutManyArguments,
-    PutManyResult, PutResult, ScanArguments, ScanError, ScanResult, ShardIndex, TransferId,
+    BatchError, DeleteArguments, DeleteError, DeleteItem, DeleteManyArguments, DeleteManyResult, DeleteResult, Digest,
+    Epoch, GetError, GetManyArguments, GetManyResult, GetResult, HashRange, KeyHash, PutError, PutManyArguments,
+    PutManyResult, PutResult, ScanArguments, ScanError, ScanResult, ShardIndex, TransferId, UploadId,
 };
 
 use serde_bytes::ByteBuf;
@@ -64,6 +72,9 @@ pub struct Method {
     /// Reads a refusal out of a reply; `None` when the reply is none.
     pub refusal: fn(&[u8]) -> Option<Refusal>,
 }
+
+/// An upload that was never begun.
+const UPLOAD: UploadId = UploadId([7; 16]);
 
 /// A transfer that was never begun.
 const TRANSFER: TransferId = TransferId([7; 16]);
@@ -154,6 +165,24 @@ pub fn router_methods() -> Vec<Method> {
             argument: encode(&scan_arguments()),
             refusal: scan_refusal,
         },
+        of_uploads("begin_upload", Kind::Update, encode(&begin_arguments())),
+        of_uploads("put_chunk", Kind::Update, encode(&chunk_arguments())),
+        of_uploads(
+            "commit_upload",
+            Kind::Update,
+            encode(&CommitUploadArguments { key: WITNESS_KEY.into(), upload: UPLOAD, digest: Digest::of(b"") }),
+        ),
+        of_uploads("abort_upload", Kind::Update, encode(&UploadArguments { key: WITNESS_KEY.into(), upload: UPLOAD })),
+        of_uploads("upload_status", Kind::Update, encode(&UploadArguments { key: WITNESS_KEY.into(), upload: UPLOAD })),
+        of_uploads("get_manifest", Kind::Update, encode(&GetManifestArguments { key: WITNESS_KEY.into() })),
+        of_uploads(
+            "get_manifest_query",
+            Kind::CompositeQuery,
+            encode(&GetManifestArguments { key: WITNESS_KEY.into() }),
+        ),
+        of_uploads("get_chunk", Kind::Update, encode(&get_chunk_arguments())),
+        of_uploads("get_chunk_query", Kind::CompositeQuery, encode(&get_chunk_arguments())),
+        of_uploads("collect_uploads", Kind::Update, encode(&CollectUploadsArguments { uploads: vec![] })),
         Method {
             name: "routing_table",
             kind: Kind::Query,
@@ -311,6 +340,38 @@ pub fn shard_methods_as(caller: Principal) -> Vec<Method> {
             argument: encode(&roles_word()),
             refusal: |reply| decode::<ShardSetRolesResult>(reply).ok()?.err().and_then(shard_refusal),
         },
+        of_shard_uploads("put_chunk", Kind::Update, encode(&chunk_arguments())),
+        of_shard_uploads("get_chunk", Kind::Query, encode(&get_chunk_arguments())),
+        of_shard_uploads("get_manifest", Kind::Query, encode(&GetManifestArguments { key: WITNESS_KEY.into() })),
+        of_shard_uploads(
+            "open_upload",
+            Kind::Update,
+            encode(&OpenUploadArguments {
+                caller,
+                begin: begin_arguments(),
+                open_milliseconds: 1_000,
+                kept_milliseconds: 1_000,
+            }),
+        ),
+        of_shard_uploads("upload", Kind::Update, encode(&shard_upload_arguments(caller))),
+        of_shard_uploads("close_upload", Kind::Update, encode(&shard_upload_arguments(caller))),
+        of_shard_uploads(
+            "publish_upload",
+            Kind::Update,
+            encode(&PublishUploadArguments {
+                caller,
+                key: WITNESS_KEY.into(),
+                upload: UPLOAD,
+                digest: Digest::of(b""),
+            }),
+        ),
+        of_shard_uploads("chunk_digests", Kind::Update, encode(&ChunksArguments { upload: UPLOAD, indexes: vec![0] })),
+        of_shard_uploads("delete_chunks", Kind::Update, encode(&ChunksArguments { upload: UPLOAD, indexes: vec![0] })),
+        of_shard_uploads(
+            "finish_collection",
+            Kind::Update,
+            encode(&FinishCollectionArguments { hash: KeyHash(0), upload: UPLOAD, last: true }),
+        ),
         Method {
             name: "begin_transfer",
             kind: Kind::Update,
@@ -353,6 +414,58 @@ pub fn shard_methods_as(caller: Principal) -> Vec<Method> {
             refusal: |reply| decode::<HandOverResult>(reply).ok()?.err().and_then(transfer_refusal),
         },
     ]
+}
+
+/// The methods of a shard that only its router may call, for uploads.
+pub const UPLOADS_FOR_ROUTERS: [&str; 7] =
+    ["open_upload", "upload", "close_upload", "publish_upload", "chunk_digests", "delete_chunks", "finish_collection"];
+
+fn of_uploads(name: &'static str, kind: Kind, argument: Vec<u8>) -> Method {
+    Method { name, kind, argument, refusal: upload_refusal }
+}
+
+fn of_shard_uploads(name: &'static str, kind: Kind, argument: Vec<u8>) -> Method {
+    Method { name, kind, argument, refusal: shard_upload_refusal }
+}
+
+/// Reads a refusal whatever the method answers when it does what it is asked.
+fn upload_refusal(reply: &[u8]) -> Option<Refusal> {
+    match decode::<Result<Reserved, UploadError>>(reply) {
+        Ok(Err(UploadError::Unauthorised { caller })) => Some(Refusal::Unauthorised(caller)),
+        Ok(Err(UploadError::MalformedArguments { .. })) => Some(Refusal::Malformed),
+        _ => None,
+    }
+}
+
+fn shard_upload_refusal(reply: &[u8]) -> Option<Refusal> {
+    match decode::<Result<Reserved, ShardUploadError>>(reply) {
+        Ok(Err(ShardUploadError::Shard(error))) => shard_refusal(error),
+        _ => None,
+    }
+}
+
+fn begin_arguments() -> BeginUploadArguments {
+    BeginUploadArguments::new(WITNESS_KEY, UPLOAD, 1)
+}
+
+fn chunk_arguments() -> PutChunkArguments {
+    PutChunkArguments {
+        key: WITNESS_KEY.into(),
+        upload: UPLOAD,
+        pass: ByteBuf::from([0; 48]),
+        index: 0,
+        digest: Digest::of(b"1"),
+        bytes: ByteBuf::from("1"),
+        caller: None,
+    }
+}
+
+fn get_chunk_arguments() -> GetChunkArguments {
+    GetChunkArguments { key: WITNESS_KEY.into(), upload: UPLOAD, pass: ByteBuf::from([0; 40]), index: 0 }
+}
+
+fn shard_upload_arguments(caller: Principal) -> ShardUploadArguments {
+    ShardUploadArguments { caller, key: WITNESS_KEY.into(), upload: UPLOAD }
 }
 
 /// A word that would let everyone write.

@@ -14,8 +14,10 @@ mod tests;
 /// Tells the least role that may call `method`; `None` for a method that is none of the router's.
 pub fn required_role(method: &str) -> Option<Role> {
     match method {
-        "get" | "get_query" | "get_many" | "scan" | "scan_query" | "routing_table" | "status" => Some(Role::Reader),
-        "put" | "delete" | "put_many" | "delete_many" => Some(Role::Writer),
+        "get" | "get_query" | "get_many" | "scan" | "scan_query" | "routing_table" | "status" | "get_manifest"
+        | "get_manifest_query" | "get_chunk" | "get_chunk_query" => Some(Role::Reader),
+        "put" | "delete" | "put_many" | "delete_many" | "begin_upload" | "put_chunk" | "commit_upload"
+        | "abort_upload" | "upload_status" => Some(Role::Writer),
         "resolve_alarm" | "split_shard" | "merge_shard" | "stop_transfer" | "grant" | "revoke" | "roles"
         | "renew_roles" | "policy" | "set_policy" => Some(Role::Administrator),
         _ => None,

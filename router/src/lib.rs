@@ -6,7 +6,8 @@
 //! shard), [`refusal`] (why not), [`journal`] (the stored machine that draws the secret and makes the shards, one step per
 //! message), [`telling`] (which shard is told who may do what, and when).
 //!
-//! [`transfers`] is another such machine, which has ranges handed from shard to shard.
+//! [`transfers`] is another such machine, which has ranges handed from shard to shard. [`uploads`] puts values longer
+//! than a record, chunk by chunk.
 //!
 //! [`calls`] alone sends operations to shards and maps what the platform says about a call; [`runner`] alone performs the
 //! journal's steps, with the payloads of [`management`] and the code of [`shard_code`]; [`word`] alone tells shards the
@@ -31,4 +32,5 @@ mod shard_code;
 mod state;
 mod telling;
 mod transfers;
+mod uploads;
 mod word;

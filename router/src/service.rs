@@ -2,6 +2,11 @@
 
 use candid::{CandidType, Principal};
 use canopy_types::api::errors::BatchError;
+use canopy_types::api::uploads::{
+    AbortUploadResult, BeginUploadArguments, BeginUploadResult, CollectUploadsResult, CommitUploadArguments,
+    CommitUploadResult, GetChunkArguments, GetChunkResult, GetManifestArguments, GetManifestResult, PutChunkArguments,
+    PutChunkResult, UploadArguments, UploadStatusResult,
+};
 use canopy_types::api::{
     DeleteArguments, DeleteManyArguments, DeleteManyResult, DeleteResult, GetArguments, GetManyArguments,
     GetManyResult, GetResult, InitArguments, PutArguments, PutManyArguments, PutManyResult, PutResult, ReadError,
@@ -15,6 +20,7 @@ use canopy_types::status::{RolesStatus, Status, StatusResult};
 use canopy_types::transfer::{
     MergeShardArguments, MoveError, MoveResult, SplitShardArguments, StopTransferArguments, StopTransferResult,
 };
+use canopy_types::uploads::shard::CollectUploadsArguments;
 use canopy_types::wire::refusals::{self, Plain};
 use canopy_types::{DeleteError, MalformedArguments, PutError, RoutingTableReply, codec};
 use serde_bytes::ByteBuf;
@@ -24,7 +30,7 @@ use crate::configuration::Configuration;
 use crate::journal::Journal;
 use crate::refusal::write_plainly;
 use crate::state::{self, LAYOUT_VERSION, State};
-use crate::{batches, operations, runner, scan};
+use crate::{batches, operations, runner, scan, uploads};
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +46,18 @@ canopy_types::endpoints! {
     raw_async_update "canister_update delete_many" delete_many(DeleteManyArguments) -> DeleteManyResult;
     raw_update "canister_update scan" scan(ScanArguments) -> ScanResult;
     raw_composite_query "canister_composite_query scan_query" scan_query(ScanArguments) -> ScanResult;
+    async_update "canister_update begin_upload" begin_upload(BeginUploadArguments) -> BeginUploadResult;
+    async_update "canister_update put_chunk" put_chunk(PutChunkArguments) -> PutChunkResult;
+    async_update "canister_update commit_upload" commit_upload(CommitUploadArguments) -> CommitUploadResult;
+    async_update "canister_update abort_upload" abort_upload(UploadArguments) -> AbortUploadResult;
+    async_update "canister_update upload_status" upload_status(UploadArguments) -> UploadStatusResult;
+    raw_update "canister_update get_manifest" get_manifest(GetManifestArguments) -> GetManifestResult;
+    raw_composite_query "canister_composite_query get_manifest_query"
+        get_manifest_query(GetManifestArguments) -> GetManifestResult;
+    raw_update "canister_update get_chunk" get_chunk(GetChunkArguments) -> GetChunkResult;
+    raw_composite_query "canister_composite_query get_chunk_query"
+        get_chunk_query(GetChunkArguments) -> GetChunkResult;
+    update "canister_update collect_uploads" collect_uploads(CollectUploadsArguments) -> CollectUploadsResult;
     query "canister_query routing_table" routing_table() -> RoutingTableResult;
     query "canister_query status" status() -> StatusResult;
     update "canister_update resolve_alarm" resolve_alarm(ResolveAlarmArguments) -> ResolveAlarmResult;
@@ -173,6 +191,64 @@ pub fn scan() {
 /// Answers a page of all records from one replica.
 pub fn scan_query() {
     scan::scan_query();
+}
+
+/// Begins to upload a large value.
+pub async fn begin_upload(arguments: Result<BeginUploadArguments, MalformedArguments>) -> BeginUploadResult {
+    runner::rearm();
+    uploads::begin(ic_cdk::api::msg_caller(), arguments).await
+}
+
+/// Stores a chunk of a large value.
+pub async fn put_chunk(arguments: Result<PutChunkArguments, MalformedArguments>) -> PutChunkResult {
+    runner::rearm();
+    uploads::put_chunk(ic_cdk::api::msg_caller(), arguments).await
+}
+
+/// Publishes a large value all of whose chunks are there.
+pub async fn commit_upload(arguments: Result<CommitUploadArguments, MalformedArguments>) -> CommitUploadResult {
+    runner::rearm();
+    uploads::commit(ic_cdk::api::msg_caller(), arguments).await
+}
+
+/// Gives an upload up.
+pub async fn abort_upload(arguments: Result<UploadArguments, MalformedArguments>) -> AbortUploadResult {
+    runner::rearm();
+    uploads::abort(ic_cdk::api::msg_caller(), arguments).await
+}
+
+/// Tells how far an upload is.
+pub async fn upload_status(arguments: Result<UploadArguments, MalformedArguments>) -> UploadStatusResult {
+    runner::rearm();
+    uploads::status(ic_cdk::api::msg_caller(), arguments).await
+}
+
+/// Tells what a large value consists of.
+pub fn get_manifest() {
+    runner::rearm();
+    uploads::get_manifest(ic_cdk::api::msg_caller());
+}
+
+/// The same from one replica.
+pub fn get_manifest_query() {
+    uploads::get_manifest_query(ic_cdk::api::msg_caller());
+}
+
+/// Reads a chunk of a large value.
+pub fn get_chunk() {
+    runner::rearm();
+    uploads::get_chunk(ic_cdk::api::msg_caller());
+}
+
+/// The same from one replica.
+pub fn get_chunk_query() {
+    uploads::get_chunk_query(ic_cdk::api::msg_caller());
+}
+
+/// Has the chunks of uploads deleted, as a shard asks.
+pub fn collect_uploads(arguments: Result<CollectUploadsArguments, MalformedArguments>) -> CollectUploadsResult {
+    runner::rearm();
+    uploads::collecting::collect(ic_cdk::api::msg_caller(), arguments)
 }
 
 /// Counts a reply, but not a refusal.

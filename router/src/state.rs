@@ -8,6 +8,7 @@
 //! id 2  journal        one cell: Journal as Candid
 //! id 3  roles          one cell: Grants as Candid; since layout 2
 //! id 4  policy         one cell: Policy as Candid; since layout 2
+//! id 5  open uploads   a map, see `uploads/open.rs`; since layout 2
 //! ```
 //!
 //! A router of layout 1 has no grants: they begin as what its install arguments say.
@@ -18,7 +19,7 @@ use canopy_types::rate::RateMeters;
 use canopy_types::roles::RoleTable;
 use canopy_types::{ShardIndex, codec};
 use ic_stable_structures::memory_manager::{MemoryId, MemoryManager, VirtualMemory};
-use ic_stable_structures::{DefaultMemoryImpl, Memory, StableCell};
+use ic_stable_structures::{DefaultMemoryImpl, Memory, StableBTreeMap, StableCell};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +28,7 @@ use crate::journal::Journal;
 use crate::roles::Grants;
 use crate::routing::Routing;
 use crate::telling::Telling;
+use crate::uploads::open;
 use crate::word;
 
 #[cfg(test)]
@@ -44,6 +46,7 @@ const CONFIGURATION_MEMORY: MemoryId = MemoryId::new(1);
 const JOURNAL_MEMORY: MemoryId = MemoryId::new(2);
 const ROLES_MEMORY: MemoryId = MemoryId::new(3);
 const POLICY_MEMORY: MemoryId = MemoryId::new(4);
+const UPLOADS_MEMORY: MemoryId = MemoryId::new(5);
 
 /// Pages of a bucket, the unit in which the memory manager hands out memory: 1 MiB, for little state.
 const BUCKET_PAGES: u16 = 16;
@@ -67,6 +70,10 @@ pub struct State {
     stored_policy: StableCell<Vec<u8>, RouterMemory>,
     /// What callers have used.
     pub rates: RateMeters,
+    /// Who has which uploads open.
+    pub open_uploads: StableBTreeMap<open::Key, open::Entry, RouterMemory>,
+    /// Shards whose uploads are being collected.
+    pub collecting: BTreeSet<Principal>,
     /// What the shards were told.
     pub telling: Telling,
     /// Whose controllers are being changed.
@@ -218,6 +225,8 @@ impl State {
             policy,
             stored_policy,
             rates: RateMeters::default(),
+            open_uploads: StableBTreeMap::init(manager.get(UPLOADS_MEMORY)),
+            collecting: BTreeSet::new(),
             telling: Telling::default(),
             settling: Telling::default(),
             configuration,

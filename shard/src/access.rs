@@ -202,8 +202,8 @@ impl State {
 pub fn required_role(method: &str) -> Option<Role> {
     match method {
         // A batch of gets takes no more; what it writes is looked at when it is read.
-        "get" | "get_query" | "scan" | "apply" => Some(Role::Reader),
-        "put" | "delete" => Some(Role::Writer),
+        "get" | "get_query" | "scan" | "apply" | "get_manifest" | "get_chunk" => Some(Role::Reader),
+        "put" | "delete" | "put_chunk" => Some(Role::Writer),
         "info" | "begin_transfer" | "transfer_progress" | "cancel_transfer" => Some(Role::Administrator),
         _ => None,
     }

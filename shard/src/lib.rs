@@ -3,7 +3,7 @@
 //! Start at [`service`], the methods. [`operations`] and [`scan`] are what they do, [`access`] decides who may call and
 //! what a shard answers for, by the [`roles`] that its router tells it, [`store`] keeps the records, [`growth`] notes when
 //! stable memory is wanted, and [`state`] draws the layout of stable memory and does what is due when the timer comes.
-//! [`carrying_over`] brings the records of [`layout_1`], the memory of version 0.1.0, into the store.
+//! [`uploads`] keeps values longer than a record. [`carrying_over`] brings the records of [`layout_1`], the memory of version 0.1.0, into the store.
 //!
 //! Without the feature `methods` the store is all that is left, for benchmarks: a canister has the methods of all its
 //! crates.
@@ -28,3 +28,4 @@ pub mod service;
 mod state;
 pub mod store;
 mod transfer;
+mod uploads;

@@ -15,6 +15,7 @@ use crate::growth::RETRY_AFTER_MILLISECONDS;
 use crate::state::State;
 use crate::store::{self, Delete, KeyRef, Kind, Operation, Outcome, Put, ValuePlace, WriteError};
 use crate::transfer::turn::Access;
+use crate::uploads::StoredManifest;
 
 #[cfg(test)]
 mod tests;
@@ -51,7 +52,9 @@ impl State {
         self.fetch(&key)?;
         let precondition = precondition(put.precondition);
         let put = Put { key, kind: Kind::Value, value: put.value, expires_at, precondition, operation };
-        match self.store.put(&put).map_err(refusal)?.outcome {
+        let outcome = self.store.put(&put).map_err(refusal)?.outcome;
+        self.settle_displaced();
+        match outcome {
             Outcome::Written { version } => Ok(Version(version)),
             Outcome::Refused { current } => Err(precondition_failed(current)),
             Outcome::Deleted { .. } | Outcome::Absent => unreachable!("the digest tells puts from deletes"),
@@ -71,7 +74,10 @@ impl State {
         self.fetch(&key)?;
         let precondition = precondition(delete.precondition);
         let keep_tombstone = self.keeps_tombstone(key.hash);
-        match self.store.delete(&Delete { key, precondition, operation, keep_tombstone }).map_err(refusal)?.outcome {
+        let delete = Delete { key, precondition, operation, keep_tombstone };
+        let outcome = self.store.delete(&delete).map_err(refusal)?.outcome;
+        self.settle_displaced();
+        match outcome {
             Outcome::Deleted { version } => Ok(Some(Version(version))),
             Outcome::Absent => Ok(None),
             Outcome::Refused { current } => Err(precondition_failed(current)),
@@ -135,18 +141,32 @@ impl State {
     fn find(&mut self, get: &GetRef) -> Result<Option<(RecordHead, ValuePlace)>, ShardError> {
         let key = self.key(get.key, Access::Read)?;
         self.fetch(&key)?;
-        Ok(self.store.find(&key).map(|(found, place)| {
-            let head = RecordHead {
-                version: Version(found.version),
-                expires_at_nanoseconds: found.expires_at,
-                value_bytes: found.value_bytes as usize,
-                include_value: get.include_value.unwrap_or(true),
-            };
-            (head, place)
-        }))
+        let Some((found, place)) = self.store.find(&key) else { return Ok(None) };
+        let mut head = RecordHead {
+            version: Version(found.version),
+            expires_at_nanoseconds: found.expires_at,
+            value_bytes: found.value_bytes as usize,
+            include_value: get.include_value.unwrap_or(true),
+        };
+        if found.kind == Kind::Manifest {
+            let bytes = self.large_value_bytes(place);
+            // It is longer than any reply: its chunks are.
+            if head.include_value {
+                return Err(ShardError::AskAgain { bytes });
+            }
+            head.value_bytes = bytes as usize;
+        }
+        Ok(Some((head, place)))
     }
 
-    fn key<'k>(&self, bytes: &'k [u8], access: Access) -> Result<KeyRef<'k>, ShardError> {
+    #[cold]
+    fn large_value_bytes(&self, place: ValuePlace) -> u64 {
+        let mut manifest = Vec::new();
+        self.store.append_value(place, &mut manifest);
+        StoredManifest::decode(&manifest).value_bytes
+    }
+
+    pub(crate) fn key<'k>(&self, bytes: &'k [u8], access: Access) -> Result<KeyRef<'k>, ShardError> {
         let hash = self.identity.place(bytes).map_err(|error| self.direct(error, bytes))?;
         self.check_moving(hash, access)?;
         Ok(KeyRef { hash: hash.0, tag: self.identity.tags.hash(bytes), space: CLIENT_SPACE, bytes })
@@ -164,14 +184,14 @@ impl State {
     }
 
     /// Makes sure that a record of layout 1 is in the store before it is asked for.
-    fn fetch(&mut self, key: &KeyRef) -> Result<(), ShardError> {
+    pub(crate) fn fetch(&mut self, key: &KeyRef) -> Result<(), ShardError> {
         match &self.carrying_over {
             None => Ok(()),
             Some(carrying_over) => carrying_over.fetch(&mut self.store, &self.identity.tags, key).map_err(refusal),
         }
     }
 
-    fn expires_at(&self, time_to_live_milliseconds: Option<u64>) -> Result<Option<u64>, ShardError> {
+    pub(crate) fn expires_at(&self, time_to_live_milliseconds: Option<u64>) -> Result<Option<u64>, ShardError> {
         let Some(milliseconds) = time_to_live_milliseconds else { return Ok(None) };
         let (milliseconds_min, milliseconds_max) = (TIME_TO_LIVE_MILLISECONDS_MIN, TIME_TO_LIVE_MILLISECONDS_MAX);
         if !(milliseconds_min..=milliseconds_max).contains(&milliseconds) {
@@ -236,7 +256,7 @@ fn precondition_words(precondition: Option<Precondition>) -> [u64; 2] {
     }
 }
 
-fn precondition(precondition: Option<Precondition>) -> store::Precondition {
+pub(crate) fn precondition(precondition: Option<Precondition>) -> store::Precondition {
     match precondition {
         None => store::Precondition::None,
         Some(Precondition::Absent) => store::Precondition::Absent,
@@ -245,12 +265,12 @@ fn precondition(precondition: Option<Precondition>) -> store::Precondition {
     }
 }
 
-fn precondition_failed(current: Option<u64>) -> ShardError {
+pub(crate) fn precondition_failed(current: Option<u64>) -> ShardError {
     ShardError::PreconditionFailed { found: current.map(Version) }
 }
 
 /// Says why the store refuses a write.
-fn refusal(error: WriteError) -> ShardError {
+pub(crate) fn refusal(error: WriteError) -> ShardError {
     match error {
         WriteError::OperationTooOld { oldest } => ShardError::OperationTooOld { oldest_nanoseconds: oldest },
         WriteError::OperationTooNew { newest } => ShardError::OperationFromTheFuture { newest_nanoseconds: newest },

@@ -16,8 +16,9 @@ use canopy_types::{HashRange, KeyHash, Version};
 use crate::growth::RETRY_AFTER_MILLISECONDS;
 use crate::operations::CLIENT_SPACE;
 use crate::state::State;
-use crate::store::{Budget, Cursor, Item, Values, Walk, WalkEnd};
+use crate::store::{Budget, Cursor, Item, Kind, Values, Walk, WalkEnd};
 use crate::transfer::turn::MOVING_RETRY_MILLISECONDS;
+use crate::uploads::StoredManifest;
 
 #[cfg(test)]
 mod tests;
@@ -71,12 +72,14 @@ impl State {
         let budget = Budget { instructions: PAGE_INSTRUCTIONS_MAX, bytes: bytes_max, pages: u64::MAX };
         let end = self.store.walk(&walk, &budget, &mut |item| {
             let Item::Record { key, found, value, .. } = item else { return };
+            // A large value is described by its manifest, and told by its length alone.
+            let large = (found.kind == Kind::Manifest).then(|| StoredManifest::decode(value).value_bytes);
             let head = RecordHead {
                 version: Version(found.version),
                 expires_at_nanoseconds: found.expires_at,
-                value_bytes: found.value_bytes as usize,
+                value_bytes: large.unwrap_or(found.value_bytes) as usize,
                 // A value that has no room is left out, and its length told.
-                include_value: include_value && value.len() as u64 == found.value_bytes,
+                include_value: include_value && large.is_none() && value.len() as u64 == found.value_bytes,
             };
             page.record(key.bytes, &head, value);
         });

@@ -2,6 +2,7 @@
 
 use candid::Principal;
 use canopy_types::MalformedArguments;
+use canopy_types::api::uploads::{GetChunkArguments, GetManifestArguments, PutChunkArguments};
 use canopy_types::api::{DeleteArguments, GetArguments, PutArguments};
 use canopy_types::codec;
 use canopy_types::roles::{Role, RolesWord};
@@ -14,9 +15,15 @@ use canopy_types::transfer::{
     BeginTransferArguments, BeginTransferResult, CancelTransferArguments, CancelTransferResult, HandOverArguments,
     HandOverResult, ImportArguments, ImportResult, TransferError, TransferProgressArguments, TransferProgressResult,
 };
+use canopy_types::uploads::shard::{
+    ChunkDigestsResult, ChunksArguments, CollectUploadsArguments, DeleteChunksResult, DueUpload,
+    FinishCollectionArguments, FinishCollectionResult, OpenUploadArguments, PublishUploadArguments,
+    PublishUploadResult, ShardGetChunkResult, ShardGetManifestResult, ShardPutChunkResult, ShardUploadArguments,
+    ShardUploadError, UploadRecordResult,
+};
 use canopy_types::wire::{ApplyRef, DeleteRef, GetRef, PutRef, refusals, replies};
 
-use crate::access::required_role;
+use crate::access::{Permit, required_role};
 use crate::message::{self, Caller};
 use crate::operations::Origin;
 use crate::state::{self, LAYOUT_VERSION, State};
@@ -35,6 +42,16 @@ canopy_types::endpoints! {
     raw_query "canister_query scan" scan(ShardScanArguments) -> ShardScanResult;
     query "canister_query info" info() -> ShardInfoResult;
     update "canister_update set_roles" set_roles(RolesWord) -> ShardSetRolesResult;
+    update "canister_update put_chunk" put_chunk(PutChunkArguments) -> ShardPutChunkResult;
+    raw_query "canister_query get_chunk" get_chunk(GetChunkArguments) -> ShardGetChunkResult;
+    query "canister_query get_manifest" get_manifest(GetManifestArguments) -> ShardGetManifestResult;
+    update "canister_update open_upload" open_upload(OpenUploadArguments) -> UploadRecordResult;
+    update "canister_update upload" upload(ShardUploadArguments) -> UploadRecordResult;
+    update "canister_update close_upload" close_upload(ShardUploadArguments) -> UploadRecordResult;
+    update "canister_update publish_upload" publish_upload(PublishUploadArguments) -> PublishUploadResult;
+    update "canister_update chunk_digests" chunk_digests(ChunksArguments) -> ChunkDigestsResult;
+    update "canister_update delete_chunks" delete_chunks(ChunksArguments) -> DeleteChunksResult;
+    update "canister_update finish_collection" finish_collection(FinishCollectionArguments) -> FinishCollectionResult;
     update "canister_update begin_transfer" begin_transfer(BeginTransferArguments) -> BeginTransferResult;
     update "canister_update transfer_progress" transfer_progress(TransferProgressArguments) -> TransferProgressResult;
     update "canister_update cancel_transfer" cancel_transfer(CancelTransferArguments) -> CancelTransferResult;
@@ -94,14 +111,18 @@ extern "C" fn global_timer() {
 /// Does what is due. Called by the timer.
 pub fn run_timer() {
     let (now, cycles) = (ic_cdk::api::time(), ic_cdk::api::canister_liquid_cycle_balance());
-    let (calls, alarm, growth_failed) = state::with(|state| {
+    let (uploads, calls, alarm, growth_failed) = state::with(|state| {
         state.store.observe_clock(now);
+        let uploads = state.collections.take();
         let calls = if state.is_growth_due(now) { Vec::new() } else { state.transfer_turn(now, cycles) };
-        (calls, state.run(now), state.store.statistics().growth_failed)
+        (uploads, calls, state.run(now), state.store.statistics().growth_failed)
     });
     calls.into_iter().for_each(calls::send);
     if state::with(|state| state.roles.take_question()) {
         ask_for_roles();
+    }
+    if !uploads.is_empty() {
+        ask_to_collect(uploads);
     }
     if let Some(at) = alarm {
         ic_cdk::api::global_timer_set(at);
@@ -118,6 +139,17 @@ fn ask_for_roles() {
     let asked = ic_cdk::call::Call::bounded_wait(router, "renew_roles").oneway();
     if asked.is_err() {
         ic_cdk::api::debug_print("the router could not be asked for the roles");
+    }
+}
+
+/// Asks the router to have chunks deleted, and awaits nothing: it says so in calls of its own. If the question is lost, it
+/// is asked again some minutes later.
+fn ask_to_collect(uploads: Vec<DueUpload>) {
+    let router = state::with(|state| state.identity.router);
+    let arguments = codec::encode(&CollectUploadsArguments { uploads });
+    let asked = ic_cdk::call::Call::bounded_wait(router, "collect_uploads").take_raw_args(arguments).oneway();
+    if asked.is_err() {
+        ic_cdk::api::debug_print("the router could not be asked to collect uploads");
     }
 }
 
@@ -250,12 +282,13 @@ pub fn info() -> ShardInfoResult {
             range: state.identity.range,
             epoch: state.identity.epoch,
             secret_fingerprint: state.identity.secret.fingerprint(),
-            records: statistics.records + remaining,
+            records: statistics.records - statistics.internal_records + remaining,
             record_bytes: statistics.live_bytes,
             stable_bytes: state.stable_bytes(),
             last_version: state.least_version(),
             out_of_space: statistics.growth_failed,
             cycles: ic_cdk::api::canister_cycle_balance().into(),
+            internal_records: Some(statistics.internal_records),
             roles: state.roles.held().map(|(version, until_nanoseconds)| RolesHeld { version, until_nanoseconds }),
         })
     })
@@ -275,6 +308,116 @@ pub fn set_roles(arguments: Result<RolesWord, MalformedArguments>) -> ShardSetRo
 /// Asks the platform whether `caller` controls the shard.
 fn is_controller(caller: &[u8]) -> bool {
     ic0::is_controller(caller) == 1
+}
+
+/// Stores a chunk of a large value.
+pub fn put_chunk(arguments: Result<PutChunkArguments, MalformedArguments>) -> ShardPutChunkResult {
+    serve_upload(arguments, Role::Writer, |state, caller, permit, arguments| {
+        let owner = match (permit, arguments.caller) {
+            (Permit::Router, Some(owner)) => owner,
+            (Permit::Direct(_), Some(owner)) if owner != caller => {
+                return Err(ShardError::Unauthorised { caller }.into());
+            }
+            _ => caller,
+        };
+        state.admit(permit, caller.as_slice(), Role::Writer, &arguments.key, arguments.bytes.len())?;
+        state.put_chunk(owner, &arguments)
+    })
+}
+
+/// Reads a chunk of a large value.
+pub fn get_chunk() {
+    serve(Kind::Query, |state, caller, message| {
+        let permit = state.authorise(caller, Role::Reader, is_controller);
+        let chunk = permit.map_err(ShardUploadError::from).and_then(|permit| {
+            let arguments: GetChunkArguments = codec::decode(message).map_err(malformed)?;
+            state.admit(permit, caller, Role::Reader, &arguments.key, message.len())?;
+            state.get_chunk(&arguments)
+        });
+        chunk.unwrap_or_else(|error| codec::encode(&ShardGetChunkResult::Err(error)))
+    });
+}
+
+/// Tells what a large value consists of.
+pub fn get_manifest(arguments: Result<GetManifestArguments, MalformedArguments>) -> ShardGetManifestResult {
+    let (caller, now) = (ic_cdk::api::msg_caller(), ic_cdk::api::time());
+    state::with(|state| {
+        state.store.observe_clock(now);
+        (state.message_time, state.message_is_update) = (now, false);
+        let permit = state.authorise(caller.as_slice(), Role::Reader, is_controller)?;
+        let arguments = arguments.map_err(malformed)?;
+        state.admit(permit, caller.as_slice(), Role::Reader, &arguments.key, 0)?;
+        state.manifest(&arguments.key)
+    })
+}
+
+/// Makes an upload's record.
+pub fn open_upload(arguments: Result<OpenUploadArguments, MalformedArguments>) -> UploadRecordResult {
+    serve_router(arguments, |state, arguments| state.open_upload(&arguments))
+}
+
+/// Tells what is known about an upload.
+pub fn upload(arguments: Result<ShardUploadArguments, MalformedArguments>) -> UploadRecordResult {
+    serve_router(arguments, |state, arguments| state.upload(&arguments))
+}
+
+/// Gives an upload up.
+pub fn close_upload(arguments: Result<ShardUploadArguments, MalformedArguments>) -> UploadRecordResult {
+    serve_router(arguments, |state, arguments| state.close_upload(&arguments))
+}
+
+/// Makes an upload the value of its key.
+pub fn publish_upload(arguments: Result<PublishUploadArguments, MalformedArguments>) -> PublishUploadResult {
+    serve_router(arguments, |state, arguments| state.publish_upload(&arguments))
+}
+
+/// Tells the digests of chunks.
+pub fn chunk_digests(arguments: Result<ChunksArguments, MalformedArguments>) -> ChunkDigestsResult {
+    serve_router(arguments, |state, arguments| state.chunk_digests(&arguments))
+}
+
+/// Deletes chunks.
+pub fn delete_chunks(arguments: Result<ChunksArguments, MalformedArguments>) -> DeleteChunksResult {
+    serve_router(arguments, |state, arguments| state.delete_chunks(&arguments))
+}
+
+/// Hears that the chunks of an upload are gone.
+pub fn finish_collection(arguments: Result<FinishCollectionArguments, MalformedArguments>) -> FinishCollectionResult {
+    serve_router(arguments, |state, arguments| state.finish_collection(&arguments))
+}
+
+/// Has `action` answer what only the router may ask.
+fn serve_router<A, R>(
+    arguments: Result<A, MalformedArguments>,
+    action: impl FnOnce(&mut State, A) -> Result<R, ShardUploadError>,
+) -> Result<R, ShardUploadError> {
+    serve_upload(arguments, Role::Administrator, |state, caller, permit, arguments| match permit {
+        Permit::Router => action(state, arguments),
+        Permit::Direct(_) => Err(ShardError::Unauthorised { caller }.into()),
+    })
+}
+
+/// Has `action` answer an update about an upload, given what its caller may do, and sets the timer for what follows.
+fn serve_upload<A, R>(
+    arguments: Result<A, MalformedArguments>,
+    required: Role,
+    action: impl FnOnce(&mut State, Principal, Permit, A) -> Result<R, ShardUploadError>,
+) -> Result<R, ShardUploadError> {
+    let (caller, now) = (ic_cdk::api::msg_caller(), ic_cdk::api::time());
+    let (result, alarm) = state::with(|state| {
+        state.store.observe_clock(now);
+        (state.message_time, state.message_is_update) = (now, true);
+        let permit = state.authorise(caller.as_slice(), required, is_controller).map_err(ShardUploadError::from);
+        let result = permit.and_then(|permit| {
+            let arguments = arguments.map_err(malformed)?;
+            action(&mut *state, caller, permit, arguments)
+        });
+        (result, state.take_alarm(now))
+    });
+    if let Some(at) = alarm {
+        ic_cdk::api::global_timer_set(at);
+    }
+    result
 }
 
 /// Makes the shard one end of a transfer.

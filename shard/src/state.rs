@@ -23,6 +23,7 @@ use crate::roles::Roles;
 use crate::store::{self, Budget, Cursor, Options, Store, WalkEnd};
 use crate::transfer::copying::{Copying, Limits};
 use crate::transfer::stored::Transfers;
+use crate::uploads::Collections;
 
 #[cfg(test)]
 pub mod tests;
@@ -65,6 +66,8 @@ pub struct State {
     /// What the shard was installed with; range and epoch are those of the identity.
     installed: ShardInitArguments,
     growth: Growth,
+    /// Uploads whose chunks the router is to be asked to delete.
+    pub collections: Collections,
     /// Present until every record of layout 1 is in the store.
     pub carrying_over: Option<CarryingOver>,
     /// Where dropping the tombstones of the time of carrying over goes on.
@@ -146,6 +149,7 @@ impl State {
             next_flight: 0,
             installed,
             growth: Growth::default(),
+            collections: Collections::default(),
             carrying_over,
             tombstones_after: None,
             clears_soon: false,
@@ -218,13 +222,16 @@ impl State {
             self.store.observe_clock(now);
             let keep = self.keeps_dead_records();
             let swept = if keep { self.store.sweep_receipts(TIMER_BUDGET) } else { self.store.sweep(TIMER_BUDGET) };
+            self.settle_displaced();
+            self.look_at_due_uploads();
             // One that has swept nothing waits for space.
             (!swept.done && swept.records + swept.receipts > 0).then_some(now)
         } else {
             None
         };
         let alarm = self.take_alarm(now);
-        let wake_at = next.into_iter().chain(alarm).min();
+        let asks = (!self.collections.is_empty()).then_some(now);
+        let wake_at = next.into_iter().chain(alarm).chain(asks).min();
         self.wake_at = wake_at;
         wake_at
     }

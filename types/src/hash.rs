@@ -2,6 +2,7 @@
 
 use candid::CandidType;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 
 use crate::limits::{SECRET_BYTES, TAG_SEED_BYTES};
@@ -73,6 +74,21 @@ impl TagSecret {
     /// Hashes bytes to 128 bits: XXH3 with this secret.
     pub fn wide_hash(&self, bytes: &[u8]) -> u128 {
         xxhash_rust::xxh3::xxh3_128_with_secret(bytes, &self.0)
+    }
+
+    /// Seals a message, so that shards know again what one of them said: HMAC-SHA-256 (RFC 2104) with this secret. The
+    /// hashes above order records fast, and are not made to withstand who collects many of them.
+    pub fn seal(&self, message: &[&[u8]]) -> [u8; 32] {
+        const BLOCK_BYTES: usize = 64;
+        let mut key = [0; BLOCK_BYTES];
+        key[..32].copy_from_slice(&Sha256::digest(self.0));
+        let hash = |pad: u8, parts: &[&[u8]]| {
+            let mut hasher = Sha256::new_with_prefix(key.map(|byte| byte ^ pad));
+            parts.iter().for_each(|part| hasher.update(part));
+            <[u8; 32]>::from(hasher.finalize())
+        };
+        let inner = hash(0x36, message);
+        hash(0x5c, &[&inner])
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Start at [`api`]: the arguments, replies and errors of the router's methods. [`shard`] holds those of a shard,
 //! [`roles`] who may do what, [`rate`] how often, [`policy`] what administrators may set, [`transfer`] what is said about a
-//! range that changes hands, and [`status`] what a router reports about itself. [`limits`] are the promised bounds,
+//! range that changes hands, [`uploads`] values longer than a record, and [`status`] what a router reports about itself. [`limits`] are the promised bounds,
 //! [`range`] and [`hash`] cut the hash space, [`cursor`] marks places in it, [`codec`] turns all of it into Candid and
 //! back, [`wire`] does that for the hot methods in a fiftieth of the instructions, and [`endpoints`] ties both canisters'
 //! methods to functions.
@@ -26,6 +26,7 @@ pub mod routing;
 pub mod shard;
 pub mod status;
 pub mod transfer;
+pub mod uploads;
 pub mod wire;
 
 pub use api::{
@@ -40,3 +41,4 @@ pub use range::HashRange;
 pub use roles::{Grant, Role};
 pub use routing::{Epoch, Route, RoutingTable, RoutingTableReply, ShardIndex, Version};
 pub use transfer::TransferId;
+pub use uploads::{Digest, UploadFault, UploadId, UploadState};

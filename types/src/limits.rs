@@ -14,6 +14,30 @@ pub const KEY_BYTES_MAX: usize = 1024;
 /// Longest value that is kept as one record, in bytes.
 pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Longest value that is put chunk by chunk, in bytes: 4 GiB.
+pub const LARGE_VALUE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Length of every chunk of such a value but the last, in bytes.
+pub const CHUNK_BYTES: usize = VALUE_BYTES_MAX;
+
+/// Most chunks of a value. Their digests fit one message 16 times.
+pub const CHUNKS_MAX: u32 = 4096;
+
+/// Most uploads that a caller may have open.
+pub const OPEN_UPLOADS_MAX_DEFAULT: u64 = 256;
+
+/// Most bytes of values that a caller may have in open uploads: 64 GiB.
+pub const OPEN_UPLOAD_BYTES_MAX_DEFAULT: u64 = 64 << 30;
+
+/// Most uploads that all callers together may have open.
+pub const OPEN_UPLOADS_TOTAL_MAX: u64 = 65_536;
+
+/// Length of an upload's id, in bytes.
+pub const UPLOAD_ID_BYTES: usize = 16;
+
+/// Length of a digest, in bytes.
+pub const DIGEST_BYTES: usize = 32;
+
 /// Length of an operation's id, in bytes.
 pub const OPERATION_ID_BYTES: usize = 16;
 

@@ -259,6 +259,8 @@ pub struct ShardInfo {
     pub cycles: Nat,
     /// The router's last word about roles; null if there was none since the shard's code was started.
     pub roles: Option<RolesHeld>,
+    /// Records of uploads and chunks, which `records` doesn't count. Null with shards that know none.
+    pub internal_records: Option<u64>,
 }
 
 /// What a shard knows of roles.

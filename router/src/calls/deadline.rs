@@ -21,6 +21,9 @@ const NANOSECONDS_PER_SECOND: u64 = 1_000_000_000;
 pub struct Deadline(Option<u64>);
 
 impl Deadline {
+    /// Of work that nobody waits for.
+    pub const NONE: Self = Self(None);
+
     /// Asks the platform about the message that is being answered. To be asked before the first await.
     pub fn of_message() -> Self {
         Self(ic_cdk::api::msg_deadline().map(|deadline| deadline.get()))

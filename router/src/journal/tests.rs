@@ -94,6 +94,7 @@ impl World {
             last_version: canopy_types::Version(0),
             out_of_space: false,
             cycles: Nat::from(0u8),
+            internal_records: None,
             roles: None,
         }
     }

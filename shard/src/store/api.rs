@@ -15,7 +15,8 @@ pub struct KeyRef<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Tells what a record is for; the store treats all kinds alike but `Tombstone`, which reads as absent.
+/// Tells what a record is for. The store treats all kinds alike but `Tombstone`, which reads as absent, `Manifest`, which
+/// is told when it goes, and `Upload`, which doesn't expire but is told when its time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Kind {
@@ -245,6 +246,23 @@ pub enum Imported {
     Stale,
 }
 
+/// A manifest that was overwritten, deleted, or swept when it had expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Displaced {
+    /// Hash of its key.
+    pub hash: u64,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
+/// A record of `Kind::Upload` whose time has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueRecord {
+    /// Hash and bytes of its key.
+    pub hash: u64,
+    pub bytes: Vec<u8>,
+}
+
 /// Says how far a budgeted method came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -309,6 +327,8 @@ pub enum OpenError {
 pub struct Statistics {
     /// Records, without tombstones; expired ones count until they are swept.
     pub records: u64,
+    /// Of them, those of other spaces than the clients' (0).
+    pub internal_records: u64,
     /// Keys and values of `records`.
     pub live_bytes: u64,
     pub tombstones: u64,

@@ -48,6 +48,7 @@ impl<M: Memory> Store<M> {
     fn check_records(&mut self, entries: &[Entry], expiries: &[Entry], runs: &mut Runs) -> Checked {
         let mut counted = Counters { ..self.counters };
         (counted.records, counted.tombstones, counted.live_bytes, counted.record_bytes) = (0, 0, 0, 0);
+        counted.internal_records = 0;
         let mut used_bytes = 0;
         let mut slots: BTreeMap<(u32, u8), u64> = BTreeMap::new();
         let mut expected: Vec<(TreeKey, u64)> = Vec::new();
@@ -78,6 +79,7 @@ impl<M: Memory> Store<M> {
                 counted.tombstones += 1;
             } else {
                 counted.records += 1;
+                counted.internal_records += u64::from(header.space != 0);
                 counted.live_bytes += header.payload_bytes();
             }
         }

@@ -33,7 +33,7 @@
 //! The index is ordered by (hash, tag) and has an entry for each record (under its key's tag), for each displaced
 //! receipt (under the low half of its operation's identity; kind 7, page and slot in the receipt lists) and for each
 //! key that has receipts but no record (kind 8, a *ghost*, which only counts them). The expiry tree is ordered by
-//! (expires in milliseconds, tag of the key), payload: the hash.
+//! (expires in milliseconds, tag of the key), payload: the hash; for an upload's record, when to look at it.
 
 /// Marks a memory that holds a store.
 pub const MAGIC: [u8; 8] = *b"CANOPYST";

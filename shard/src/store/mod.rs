@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | one record | `get`, `find`, `head`, `put`, `delete`, `find_receipt` | `read.rs`, `write.rs` |
 //! | many records | `walk`, `free_range`, `drop_tombstones` | `walk.rs`, `transfer.rs` |
+//! | large values | `take_displaced`, `take_due`, `rewrite` | `uploads.rs` |
 //! | transfers | `import_record`, `import_receipt`, `observe`, `watch`, `take_changes`, `visit` | `transfer.rs`, `changes.rs` |
 //! | timers | `maintain` (grows the memory ahead), `sweep` (expired records, receipts) | `growth.rs`, `sweep.rs` |
 //! | watching | `statistics`, `check_invariants` | `statistics.rs`, `invariants.rs` |
@@ -34,6 +35,7 @@ mod statistics;
 mod sweep;
 mod transfer;
 mod tree;
+mod uploads;
 mod walk;
 mod write;
 
@@ -41,8 +43,9 @@ mod write;
 mod tests;
 
 pub use api::{
-    Answer, Budget, Cursor, Delete, Found, Growth, Import, Imported, Item, KeyRef, Kind, OpenError, Operation, Options,
-    Outcome, Precondition, Progress, Put, Receipt, Statistics, Swept, Values, Violation, Walk, WalkEnd, WriteError,
+    Answer, Budget, Cursor, Delete, Displaced, DueRecord, Found, Growth, Import, Imported, Item, KeyRef, Kind,
+    OpenError, Operation, Options, Outcome, Precondition, Progress, Put, Receipt, Statistics, Swept, Values, Violation,
+    Walk, WalkEnd, WriteError,
 };
 pub use changes::Place;
 pub use layout::{KEY_BYTES_MAX, METADATA_BYTES_MAX, RECEIPTS_PER_KEY_MAX, VALUE_BYTES_MAX};

@@ -15,6 +15,19 @@ pub struct ValuePlace {
     bytes: usize,
 }
 
+impl ValuePlace {
+    /// Tells where a part of the value lies, cut off at its end.
+    pub fn part(self, from: usize, bytes: usize) -> Self {
+        let from = from.min(self.bytes);
+        Self { address: self.address + from as u64, bytes: bytes.min(self.bytes - from) }
+    }
+
+    /// Tells its length, in bytes.
+    pub fn bytes(self) -> usize {
+        self.bytes
+    }
+}
+
 impl<M: Memory> Store<M> {
     /// Appends the value of a record to `value`. `None` if the record is absent: never written, deleted, or expired.
     pub fn get(&mut self, key: &KeyRef, value: &mut Vec<u8>) -> Option<Found> {

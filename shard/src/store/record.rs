@@ -149,7 +149,7 @@ impl RecordHeader {
 
     /// Whether it reads as absent at a time, in milliseconds.
     pub fn is_absent(&self, now: u64) -> bool {
-        self.kind == Kind::Tombstone || self.expires != 0 && self.expires <= now
+        self.kind == Kind::Tombstone || self.expires != 0 && self.expires <= now && self.kind != Kind::Upload
     }
 
     /// The last write's operation, if it had one.

@@ -2,7 +2,7 @@
 
 use ic_stable_structures::Memory;
 
-use super::api::{Budget, KeyRef, Kind, OpenError, Options};
+use super::api::{Budget, Displaced, DueRecord, KeyRef, Kind, OpenError, Options};
 use super::changes::Watch;
 use super::layout::{
     COUNTERS_BYTES, COUNTERS_OFFSET, FIRST_PAGE, LAYOUT_VERSION, MAGIC, METADATA_BYTES_MAX, METADATA_PAGE,
@@ -30,6 +30,10 @@ pub struct Store<M: Memory> {
     stored_time: u64,
     /// What a transfer has to send again. On the heap only.
     pub(super) watch: Option<Watch>,
+    /// Manifests that went in this message.
+    pub(super) displaced: Vec<Displaced>,
+    /// Upload records whose time has come.
+    pub(super) due: Vec<DueRecord>,
 }
 
 /// Counters of the header that no other part owns.
@@ -44,6 +48,8 @@ pub struct Counters {
     /// Bytes of keys and values, without tombstones.
     pub live_bytes: u64,
     pub records: u64,
+    /// Of them, those of other spaces than the clients'.
+    pub internal_records: u64,
     pub tombstones: u64,
     /// Index entries that lead to displaced receipts.
     pub receipts: u64,
@@ -115,6 +121,8 @@ impl<M: Memory> Store<M> {
             now: 0,
             stored_time: 0,
             watch: None,
+            displaced: Vec::new(),
+            due: Vec::new(),
         };
         store.commit();
         Ok(store)
@@ -161,10 +169,13 @@ impl<M: Memory> Store<M> {
                 receipts: long(7),
                 shard_time: long(8),
                 removed_version: long(9),
+                internal_records: long(10),
             },
             now: long(8) / NANOSECONDS_PER_MILLISECOND,
             stored_time: long(8),
             watch: None,
+            displaced: Vec::new(),
+            due: Vec::new(),
             pages,
             options,
         })
@@ -194,7 +205,7 @@ impl<M: Memory> Store<M> {
             receipts.to_le(),
             self.counters.shard_time.to_le(),
             self.counters.removed_version.to_le(),
-            0,
+            self.counters.internal_records.to_le(),
             0,
         ];
         self.pages.memory.write_words(COUNTERS_OFFSET, &words);
@@ -340,6 +351,7 @@ impl<M: Memory> Store<M> {
             add(&mut counters.tombstones, 1);
         } else {
             add(&mut counters.records, 1);
+            add(&mut counters.internal_records, u64::from(header.space != 0));
             add(&mut counters.live_bytes, header.payload_bytes());
         }
     }

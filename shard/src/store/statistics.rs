@@ -13,6 +13,7 @@ impl<M: Memory> Store<M> {
         let counters = &self.counters;
         Statistics {
             records: counters.records,
+            internal_records: counters.internal_records,
             live_bytes: counters.live_bytes,
             tombstones: counters.tombstones,
             receipts: counters.receipts,

@@ -2,11 +2,12 @@
 
 use ic_stable_structures::Memory;
 
-use super::api::{Budget, Swept};
+use super::api::{Budget, Kind, Swept};
 use super::receipts::StoredReceipt;
 use super::record::{Pointer, RecordHeader};
 use super::state::{Meter, Store};
 use super::tree::TreeKey;
+use super::uploads::receipts_of;
 
 impl<M: Memory> Store<M> {
     /// Removes what is over at shard time, within a budget; call it from a timer until it is done.
@@ -106,10 +107,14 @@ impl<M: Memory> Store<M> {
             }
             _ => false,
         });
-        let entry = found.and_then(|position| position.entry()).expect("the expiry tree lists records that exist");
-        let Pointer::Record { slot, .. } = Pointer::decode(entry.payload) else {
+        let position = found.expect("the expiry tree lists records that exist");
+        let payload = position.entry().expect("the position was found by its entry").payload;
+        let Pointer::Record { slot, kind, .. } = Pointer::decode(payload) else {
             unreachable!("the search accepts records only")
         };
-        self.retire(pair, slot);
+        match kind {
+            Kind::Upload => self.list_due(pair, position, slot, receipts_of(payload)),
+            _ => self.retire(pair, slot),
+        }
     }
 }

@@ -162,7 +162,9 @@ impl<M: Memory> Store<M> {
         let located = self.locate(&key);
         let record = located.record.as_ref().expect("the record was reached through the index");
         let kept = [self.live_receipt(record), None];
+        let manifest = self.manifest(Some(record));
         self.remove_record(&key, &located, record, &kept);
+        self.displace(pair.0, manifest);
     }
 }
 

@@ -158,6 +158,8 @@ impl<M: Memory> Store<M> {
             return true;
         }
         let with_value = match step.walk.values {
+            // Short, and it says how long what it stands for is.
+            _ if header.kind == Kind::Manifest => true,
             Values::All => true,
             Values::Fitting => header.payload_bytes() <= step.budget.bytes,
             Values::None => false,

@@ -58,6 +58,7 @@ impl<M: Memory> Store<M> {
             return self.only_receipt(&put.key, &located, put.operation, outcome);
         }
         let version = self.next_version(&located);
+        let manifest = self.manifest(located.record.as_ref());
         self.write_version(
             &located,
             &NewRecord {
@@ -71,6 +72,7 @@ impl<M: Memory> Store<M> {
                 privileged: false,
             },
         )?;
+        self.displace(put.key.hash, manifest);
         self.commit();
         Ok(Answer { outcome: Outcome::Written { version }, replayed: false })
     }
@@ -98,6 +100,7 @@ impl<M: Memory> Store<M> {
         };
         let outcome = Outcome::Deleted { version: record.header.version };
         let own = delete.operation.map(|operation| Receipt { operation, outcome });
+        let manifest = self.manifest(Some(record));
         if delete.keep_tombstone {
             let version = self.next_version(&located);
             // A tombstone names its own version, the receipt that of the deleted record: so it lies elsewhere.
@@ -131,6 +134,7 @@ impl<M: Memory> Store<M> {
             }
             self.remove_record(&delete.key, &located, record, &kept);
         }
+        self.displace(delete.key.hash, manifest);
         self.commit();
         Ok(Answer { outcome, replayed: false })
     }
@@ -188,7 +192,7 @@ impl<M: Memory> Store<M> {
             .map(|record| record.header.version)
     }
 
-    fn next_version(&self, located: &Located) -> u64 {
+    pub(super) fn next_version(&self, located: &Located) -> u64 {
         // The removed version counts even where there is a record: an import may have brought back an older one.
         let last = located.record.as_ref().map_or(0, |record| record.header.version).max(self.counters.removed_version);
         self.counters.shard_time.max(last + 1)
@@ -371,7 +375,7 @@ impl<M: Memory> Store<M> {
     }
 
     /// Lists a record for the sweep of expired ones; 0: it never expires.
-    fn note_expiry(&mut self, key: (u64, u64), expires: u64) {
+    pub(super) fn note_expiry(&mut self, key: (u64, u64), expires: u64) {
         if expires != 0 {
             let entry = Entry { key: (expires, key.1), payload: key.0 };
             let position = self.expiry.find(&self.pages, entry.key);
@@ -379,7 +383,7 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    fn forget_expiry(&mut self, key: (u64, u64), expires: u64) {
+    pub(super) fn forget_expiry(&mut self, key: (u64, u64), expires: u64) {
         if expires == 0 {
             return;
         }
@@ -411,7 +415,7 @@ pub(super) fn issued_at(operation: Option<&Operation>) -> u64 {
     operation.map_or(0, |operation| milliseconds_up(operation.issued).max(1))
 }
 
-fn payload_of(slot: Slot, header: &RecordHeader, receipts: u32) -> u64 {
+pub(super) fn payload_of(slot: Slot, header: &RecordHeader, receipts: u32) -> u64 {
     Pointer::Record { slot, kind: header.kind, expires: header.expires != 0, receipts }.encode()
 }
 

@@ -1,6 +1,7 @@
 //! The router's methods: what applications and people call.
 //!
-//! [`operations`] has put, get and delete, [`batches`] their forms for many keys, [`scan`] the walk through everything;
+//! [`operations`] has put, get and delete, [`batches`] their forms for many keys, [`scan`] the walk through everything,
+//! [`uploads`] values longer than a record;
 //! [`errors`] says why any of them was not done. [`install`] and [`administration`] are the rest.
 
 pub mod administration;
@@ -9,6 +10,7 @@ pub mod errors;
 pub mod install;
 pub mod operations;
 pub mod scan;
+pub mod uploads;
 
 pub use administration::{
     ReadError, Resolution, ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult,
@@ -24,3 +26,7 @@ pub use operations::{
     PutReply, PutResult, Record,
 };
 pub use scan::{ScanArguments, ScanPage, ScanResult, ScannedRecord};
+pub use uploads::{
+    BeginUploadArguments, BegunUpload, Chunk, CommitUploadArguments, CommittedUpload, GetChunkArguments,
+    GetManifestArguments, Manifest, PutChunkArguments, UploadArguments, UploadError, UploadStatus,
+};

@@ -33,3 +33,12 @@ fn secret_of_another_length_is_refused() {
     assert!(HashSecret::from_slice(&[0; SECRET_BYTES - 1]).is_none());
     assert!(HashSecret::from_slice(&[0; SECRET_BYTES]).is_some());
 }
+
+#[test]
+fn seals_differ_by_secret_and_message_and_not_by_how_it_is_cut() {
+    let tags = TagSecret::derive(&secret(1), Some(&[3; TAG_SEED_BYTES]));
+    let other = TagSecret::derive(&secret(1), Some(&[4; TAG_SEED_BYTES]));
+    assert_eq!(tags.seal(&[b"one", b"two"]), tags.seal(&[b"onetwo"]));
+    assert_ne!(tags.seal(&[b"one"]), tags.seal(&[b"two"]));
+    assert_ne!(tags.seal(&[b"one"]), other.seal(&[b"one"]));
+}

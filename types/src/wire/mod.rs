@@ -11,7 +11,7 @@
 //! with all fields has the table that crate `candid` writes for this crate's types.
 //!
 //! Start at [`arguments`] and [`replies`], which hold what is read and written for single operations; [`batch`] is the
-//! same for `apply`, [`many`] for the router's batches, [`pages`] for scans, and [`refusals`] writes errors. [`table`] builds the tables at compile time, [`bytes`] reads and writes the values.
+//! same for `apply`, [`many`] for the router's batches, [`pages`] for scans, [`uploads`] for chunks, and [`refusals`] writes errors. [`table`] builds the tables at compile time, [`bytes`] reads and writes the values.
 
 pub mod arguments;
 pub mod batch;
@@ -21,6 +21,7 @@ pub mod pages;
 pub mod refusals;
 pub mod replies;
 pub mod table;
+pub mod uploads;
 
 #[cfg(test)]
 mod tests;

@@ -536,3 +536,20 @@ fn everyday_messages_are_short() {
     replies::end_record(&mut reply, &head);
     assert_eq!(reply.len(), 42);
 }
+
+#[test]
+fn chunks_by_hand_read_as_what_they_are() {
+    use crate::api::uploads::{Chunk, GetChunkResult};
+    use crate::uploads::Digest;
+    for bytes in [vec![7; 1], vec![8; 200], vec![9; 1 << 20]] {
+        let digest = Digest::of(&bytes);
+        let mut reply = super::uploads::begin_chunk(&digest.0, bytes.len());
+        reply.extend_from_slice(&bytes);
+        assert!(super::uploads::is_chunk(&reply));
+        assert!(!super::uploads::is_chunk(&reply[..reply.len() - 1]));
+        let chunk = Chunk { bytes: bytes.into(), digest };
+        assert_eq!(decode::<GetChunkResult>(&reply).unwrap(), Ok(chunk.clone()));
+        // What crate candid writes is not it, and is read in general.
+        assert!(!super::uploads::is_chunk(&encode(&GetChunkResult::Ok(chunk))));
+    }
+}

@@ -32,6 +32,7 @@ fn info(first: u64, last: u64) -> ShardInfo {
         last_version: Version(0),
         out_of_space: false,
         cycles: Nat::from(0_u8),
+        internal_records: None,
         roles: None,
     }
 }
