@@ -4,9 +4,7 @@
 //! locked, paths are replaced in the compiler's output, nothing of the surrounding build's environment gets in, and
 //! the compression carries no time.
 
-use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -14,7 +12,7 @@ use std::{env, fs};
 #[path = "src/nested.rs"]
 mod nested;
 
-use nested::TARGET;
+use nested::{TARGET, compress};
 
 /// Stack of a canister, in bytes: 4 MiB, four times the default.
 ///
@@ -115,12 +113,6 @@ fn write_leb128(bytes: &mut Vec<u8>, number: usize) {
         rest >>= 7;
     }
     bytes.push(rest as u8);
-}
-
-/// Compresses without a time, a name or an operating system.
-fn compress(module: &[u8]) -> Vec<u8> {
-    let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
-    encoder.write_all(module).and_then(|()| encoder.finish()).expect("writing to memory succeeds")
 }
 
 fn output(command: &mut Command) -> String {

@@ -170,15 +170,27 @@ pub fn router_methods() -> Vec<Method> {
         of_uploads(
             "commit_upload",
             Kind::Update,
-            encode(&CommitUploadArguments { key: WITNESS_KEY.into(), upload: UPLOAD, digest: Digest::of(b"") }),
+            encode(&CommitUploadArguments {
+                key: WITNESS_KEY.to_vec().into(),
+                upload: UPLOAD,
+                digest: Digest::of(b""),
+            }),
         ),
-        of_uploads("abort_upload", Kind::Update, encode(&UploadArguments { key: WITNESS_KEY.into(), upload: UPLOAD })),
-        of_uploads("upload_status", Kind::Update, encode(&UploadArguments { key: WITNESS_KEY.into(), upload: UPLOAD })),
-        of_uploads("get_manifest", Kind::Update, encode(&GetManifestArguments { key: WITNESS_KEY.into() })),
+        of_uploads(
+            "abort_upload",
+            Kind::Update,
+            encode(&UploadArguments { key: WITNESS_KEY.to_vec().into(), upload: UPLOAD }),
+        ),
+        of_uploads(
+            "upload_status",
+            Kind::Update,
+            encode(&UploadArguments { key: WITNESS_KEY.to_vec().into(), upload: UPLOAD }),
+        ),
+        of_uploads("get_manifest", Kind::Update, encode(&GetManifestArguments { key: WITNESS_KEY.to_vec().into() })),
         of_uploads(
             "get_manifest_query",
             Kind::CompositeQuery,
-            encode(&GetManifestArguments { key: WITNESS_KEY.into() }),
+            encode(&GetManifestArguments { key: WITNESS_KEY.to_vec().into() }),
         ),
         of_uploads("get_chunk", Kind::Update, encode(&get_chunk_arguments())),
         of_uploads("get_chunk_query", Kind::CompositeQuery, encode(&get_chunk_arguments())),
@@ -342,7 +354,11 @@ pub fn shard_methods_as(caller: Principal) -> Vec<Method> {
         },
         of_shard_uploads("put_chunk", Kind::Update, encode(&chunk_arguments())),
         of_shard_uploads("get_chunk", Kind::Query, encode(&get_chunk_arguments())),
-        of_shard_uploads("get_manifest", Kind::Query, encode(&GetManifestArguments { key: WITNESS_KEY.into() })),
+        of_shard_uploads(
+            "get_manifest",
+            Kind::Query,
+            encode(&GetManifestArguments { key: WITNESS_KEY.to_vec().into() }),
+        ),
         of_shard_uploads(
             "open_upload",
             Kind::Update,
@@ -360,7 +376,7 @@ pub fn shard_methods_as(caller: Principal) -> Vec<Method> {
             Kind::Update,
             encode(&PublishUploadArguments {
                 caller,
-                key: WITNESS_KEY.into(),
+                key: WITNESS_KEY.to_vec().into(),
                 upload: UPLOAD,
                 digest: Digest::of(b""),
             }),
@@ -445,12 +461,12 @@ fn shard_upload_refusal(reply: &[u8]) -> Option<Refusal> {
 }
 
 fn begin_arguments() -> BeginUploadArguments {
-    BeginUploadArguments::new(WITNESS_KEY, UPLOAD, 1)
+    BeginUploadArguments::new(WITNESS_KEY.to_vec(), UPLOAD, 1)
 }
 
 fn chunk_arguments() -> PutChunkArguments {
     PutChunkArguments {
-        key: WITNESS_KEY.into(),
+        key: WITNESS_KEY.to_vec().into(),
         upload: UPLOAD,
         pass: ByteBuf::from([0; 48]),
         index: 0,
@@ -461,11 +477,11 @@ fn chunk_arguments() -> PutChunkArguments {
 }
 
 fn get_chunk_arguments() -> GetChunkArguments {
-    GetChunkArguments { key: WITNESS_KEY.into(), upload: UPLOAD, pass: ByteBuf::from([0; 40]), index: 0 }
+    GetChunkArguments { key: WITNESS_KEY.to_vec().into(), upload: UPLOAD, pass: ByteBuf::from([0; 40]), index: 0 }
 }
 
 fn shard_upload_arguments(caller: Principal) -> ShardUploadArguments {
-    ShardUploadArguments { caller, key: WITNESS_KEY.into(), upload: UPLOAD }
+    ShardUploadArguments { caller, key: WITNESS_KEY.to_vec().into(), upload: UPLOAD }
 }
 
 /// A word that would let everyone write.

@@ -197,7 +197,7 @@ fn a_large_value_is_published_at_once_and_read_chunk_by_chunk() {
     // What knows records only is told the length.
     let bytes = large.value.len() as u64;
     assert_eq!(cluster.get(reader(), KEY), Err(GetError::AskAgain { bytes }));
-    let length = GetArguments { key: KEY.into(), include_value: Some(false) };
+    let length = GetArguments { key: KEY.to_vec().into(), include_value: Some(false) };
     let told: GetResult = cluster.update(cluster.router, reader(), "get", &length);
     let told = told.unwrap().unwrap();
     assert_eq!((told.version, told.value_bytes, told.value.len()), (version, Some(bytes), 0));
@@ -354,7 +354,7 @@ fn bad_input_is_answered_with_the_limit_and_the_value() {
         let forged = PutChunkArguments { pass: pass.into(), ..chunk(0) };
         assert_eq!(try_chunk(forged), fault(UploadFault::InvalidPass));
     }
-    let other_key = PutChunkArguments { key: b"other".into(), ..chunk(0) };
+    let other_key = PutChunkArguments { key: b"other".to_vec().into(), ..chunk(0) };
     assert_eq!(try_chunk(other_key), fault(UploadFault::InvalidPass));
 
     // Somebody else's.
@@ -386,7 +386,7 @@ fn open_uploads_of_a_caller_are_bounded() {
     let arguments = |number: u64| {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&number.to_le_bytes());
-        BeginUploadArguments::new(KEY, UploadId(id), CHUNK_BYTES as u64)
+        BeginUploadArguments::new(KEY.to_vec(), UploadId(id), CHUNK_BYTES as u64)
     };
     for number in 0..OPEN_UPLOADS_MAX_DEFAULT {
         begin(&cluster, &arguments(number)).expect("there is room");
@@ -394,7 +394,7 @@ fn open_uploads_of_a_caller_are_bounded() {
     let open_max = OPEN_UPLOADS_MAX_DEFAULT;
     let refused = fault(UploadFault::TooManyUploads { open: open_max, open_max });
     assert_eq!(begin(&cluster, &arguments(9_999)), refused);
-    let one = UploadArguments { key: KEY.into(), upload: arguments(3).upload };
+    let one = UploadArguments { key: KEY.to_vec().into(), upload: arguments(3).upload };
     abort(&cluster, &one).unwrap();
     assert!(begin(&cluster, &arguments(9_999)).is_ok());
 }

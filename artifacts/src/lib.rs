@@ -34,7 +34,8 @@ pub fn module(name: &str) -> Option<&'static [u8]> {
     }
 }
 
-/// Builds another canister of this workspace, as the router and the shard were built, and gives its module.
+/// Builds another canister of this workspace, as the router and the shard were built, and gives its module, compressed
+/// as theirs.
 ///
 /// For tests: what was compiled for router and shard is used again, so it takes seconds and costs the others nothing.
 ///
@@ -43,5 +44,6 @@ pub fn module(name: &str) -> Option<&'static [u8]> {
 /// When it can't be built; the compiler has said why then.
 pub fn build(package: &str) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace");
-    nested::build(root, &Path::new(env!("OUT_DIR")).join("canisters"), env!("CANOPY_BUILT_FLAGS"), package, &[])
+    let target = Path::new(env!("OUT_DIR")).join("canisters");
+    nested::compress(&nested::build(root, &target, env!("CANOPY_BUILT_FLAGS"), package, &[]))
 }

@@ -1,5 +1,7 @@
 //! Builds a canister of this workspace by a cargo of its own. Shared by the build script and the library.
 
+use flate2::{Compression, GzBuilder};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -50,4 +52,10 @@ pub fn build(
     let module: PathBuf =
         target_directory.join(TARGET).join("canister").join(format!("{}.wasm", package.replace('-', "_")));
     fs::read(&module).unwrap_or_else(|error| panic!("{}: {error}", module.display()))
+}
+
+/// Compresses without a time, a name or an operating system.
+pub fn compress(module: &[u8]) -> Vec<u8> {
+    let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
+    encoder.write_all(module).and_then(|()| encoder.finish()).expect("writing to memory succeeds")
 }

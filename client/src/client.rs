@@ -1,16 +1,21 @@
 //! The client: one router, one transport, and what the library knows about the service.
 
 use candid::Principal;
-use canopy_types::{DeleteReply, PutReply, Record};
+use canopy_types::{DeleteReply, PutReply, Record, UploadId};
 
 use crate::clock::Clock;
+use crate::large::{LargeError, LargePut, LargeRecord, WINDOW};
 use crate::message::{Asked, Message};
 use crate::outcome::{NotDone, SettleError, TooLate, Unknown, WriteError};
+use crate::reason::Reason;
 use crate::retry::RetryPolicy;
 use crate::routes::Routes;
 use crate::transport::Transport;
-use crate::write::{Delete, Put, Write};
+use crate::write::{Delete, Parts, Put, Write, check_key};
 use std::sync::Arc;
+
+/// Times that a read looks whether a key holds a record or a large value, while they replace each other.
+const WHOLE_READINGS_MAX: u32 = 3;
 
 /// How operations get to their shards.
 ///
@@ -139,7 +144,8 @@ impl<T: Transport> Client<T> {
         self.router
     }
 
-    /// Stores a value and tells the record's new version.
+    /// Stores a value and tells the record's new version. One longer than 1 MiB is uploaded chunk by chunk, as
+    /// [`Client::put_large`] does without having all of it in memory.
     ///
     /// ```
     /// use canopy_client::transport::Transport;
@@ -155,7 +161,7 @@ impl<T: Transport> Client<T> {
     ///
     /// That it wasn't done, and why; or that nobody knows, see [`Client::settle`].
     pub async fn put(&self, put: Put) -> Result<PutReply, WriteError<Put>> {
-        self.write_one(put).await
+        if put.large().is_some() { self.put_in_chunks(put).await } else { self.write_one(put).await }
     }
 
     /// Removes a record and tells the version that it had.
@@ -179,7 +185,8 @@ impl<T: Transport> Client<T> {
 
     /// Reads the newest record under `key`; `None` when there is none.
     ///
-    /// The answer is agreed on by the subnet, so it takes as long as a write.
+    /// The answer is agreed on by the subnet, so it takes as long as a write. A value longer than 1 MiB is read chunk by
+    /// chunk, and has to fit the caller's memory; [`Client::get_large`] hands it on as it comes.
     ///
     /// ```
     /// use canopy_client::transport::Transport;
@@ -194,7 +201,7 @@ impl<T: Transport> Client<T> {
     ///
     /// Why there is no answer.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Record>, NotDone> {
-        self.read_one(key.as_ref(), None, Reading::Agreed).await
+        self.read_whole(key.as_ref(), Reading::Agreed).await
     }
 
     /// Reads the record under `key` from one replica: faster and free, but possibly a moment old, and only as honest as
@@ -214,7 +221,7 @@ impl<T: Transport> Client<T> {
     /// Why there is no answer.
     pub async fn get_query(&self, key: impl AsRef<[u8]>) -> Result<Option<Record>, NotDone> {
         let reading = if self.transport.can_query_composite() { Reading::OneReplica } else { Reading::Agreed };
-        self.read_one(key.as_ref(), None, reading).await
+        self.read_whole(key.as_ref(), reading).await
     }
 
     /// Reads everything about the record under `key` but its value: `value` is empty, `value_bytes` tells its length.
@@ -272,6 +279,7 @@ impl<T: Transport> Client<T> {
     /// }
     /// ```
     pub async fn settle_many<W: Write>(&self, unknown: Vec<Unknown<W>>) -> Vec<Result<W::Done, SettleError<W>>> {
+        // Of large values each is a message of its own, and its upload can be gone on with.
         let mut results: Vec<Option<Result<W::Done, SettleError<W>>>> = unknown.iter().map(|_| None).collect();
         let now = self.now();
         // Messages in the order of their first write, with the results that their items are for.
@@ -279,6 +287,10 @@ impl<T: Transport> Client<T> {
         for (result, unknown) in unknown.into_iter().enumerate() {
             if unknown.is_too_late(now) {
                 results[result] = Some(Err(too_late(&unknown.message, unknown.place)));
+                continue;
+            }
+            if unknown.write().large().is_some() {
+                results[result] = Some(self.settle_upload(unknown).await);
                 continue;
             }
             match messages.iter_mut().find(|(message, _)| Arc::ptr_eq(message, &unknown.message)) {
@@ -290,6 +302,60 @@ impl<T: Transport> Client<T> {
             results[result] = Some(settled);
         }
         results.into_iter().map(|result| result.expect("INVARIANT: one result per unknown write")).collect()
+    }
+
+    async fn put_in_chunks(&self, put: Put) -> Result<PutReply, WriteError<Put>> {
+        check_key(put.key()).map_err(|reason| WriteError::NotDone(reason.into()))?;
+        let message = Message::new(self.transport.draw(), self.now(), vec![put]);
+        self.upload(Arc::new(message)).await
+    }
+
+    /// Uploads the value of the put that is a message, under the operation's id.
+    async fn upload<W: Write>(&self, message: Arc<Message<W>>) -> Result<W::Done, WriteError<W>> {
+        let put = message.write(0).large().expect("INVARIANT: only large puts are uploaded");
+        let id = message.operation.id.as_slice().try_into().expect("INVARIANT: operations have ids of 16 bytes");
+        let mut large = LargePut::new(put.key(), UploadId(id), put.value().len() as u64);
+        (large.precondition, large.time_to_live_milliseconds) = (put.precondition, put.time_to_live_milliseconds);
+        match self.put_large(&large, &mut put.value()).await {
+            Ok(reply) => Ok(W::done_of_put(reply).expect("INVARIANT: only puts are uploaded")),
+            Err(LargeError::NotDone(not_done)) => Err(WriteError::NotDone(not_done)),
+            Err(LargeError::Unknown { reason } | LargeError::Local { reason }) => {
+                Err(WriteError::Unknown(Unknown { message: message.clone(), place: 0, reason, is_too_old: false }))
+            }
+        }
+    }
+
+    async fn settle_upload<W: Write>(&self, unknown: Unknown<W>) -> Result<W::Done, SettleError<W>> {
+        self.upload(unknown.message).await.map_err(|error| match error {
+            WriteError::NotDone(not_done) => SettleError::NotDone(not_done),
+            WriteError::Unknown(unknown) => SettleError::Unknown(unknown),
+        })
+    }
+
+    /// Reads a record, and a large value with it.
+    async fn read_whole(&self, key: &[u8], reading: Reading) -> Result<Option<Record>, NotDone> {
+        for _ in 1..WHOLE_READINGS_MAX {
+            let read = self.read_one(key, None, reading).await;
+            if !matches!(read, Err(NotDone { reason: Reason::AskAgain { .. } })) {
+                return read;
+            }
+            let mut value = Vec::new();
+            match self.get_large(key, WINDOW, &mut value).await {
+                Ok(Some(LargeRecord { version, expires_at_nanoseconds, .. })) => {
+                    return Ok(Some(Record {
+                        value: value.into(),
+                        version,
+                        expires_at_nanoseconds,
+                        value_bytes: None,
+                    }));
+                }
+                // Replaced by a record meanwhile.
+                Ok(None) => {}
+                Err(LargeError::NotDone(not_done)) => return Err(not_done),
+                Err(other) => return Err(Reason::NoAnswer { message: other.to_string() }.into()),
+            }
+        }
+        self.read_one(key, None, reading).await
     }
 
     async fn write_one<W: Write>(&self, write: W) -> Result<W::Done, WriteError<W>> {

@@ -9,6 +9,7 @@
 //! - gives every write an operation, so that sending it again never does it twice;
 //! - tries again what was refused for the moment or lost, by a [`RetryPolicy`];
 //! - asks shards directly where it may, and follows them when ranges move;
+//! - uploads and reads values longer than a record, chunk by chunk;
 //! - cuts batches of any size into messages, and asks again for what didn't fit a reply;
 //! - checks sizes before anything is sent.
 //!
@@ -22,6 +23,7 @@ mod client;
 mod clock;
 mod join;
 mod judge;
+mod large;
 mod message;
 mod outcome;
 mod reading;
@@ -38,8 +40,13 @@ mod writing;
 mod scripted;
 
 pub use canopy_types::api::ScannedRecord;
-pub use canopy_types::{BusyReason, DeleteReply, HashRange, KeyHash, Precondition, PutReply, Record, Version};
+pub use canopy_types::api::uploads::{Chunk, Manifest, UploadStatus};
+pub use canopy_types::{
+    BusyReason, DeleteReply, HashRange, KeyHash, Precondition, PutReply, Record, UploadFault, UploadId, UploadState,
+    Version,
+};
 pub use client::{Client, Routing};
+pub use large::{LargeError, LargePut, LargeRecord, Sink, Source, WINDOW};
 pub use outcome::{NotDone, SettleError, TooLate, Unknown, WriteError};
 pub use reason::{Advice, Reason};
 pub use retry::RetryPolicy;

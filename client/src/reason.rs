@@ -2,8 +2,9 @@
 
 use candid::Principal;
 use canopy_types::api::errors::Refusal;
+use canopy_types::api::uploads::UploadError;
 use canopy_types::shard::ShardError;
-use canopy_types::{BusyReason, DeleteError, GetError, KeyHash, PutError, ScanError, Version};
+use canopy_types::{BusyReason, DeleteError, GetError, KeyHash, PutError, ScanError, UploadFault, Version};
 
 #[cfg(test)]
 mod tests;
@@ -156,6 +157,8 @@ pub enum Reason {
         /// What was said.
         message: String,
     },
+    /// It is about a large value's upload or its chunks.
+    Upload(UploadFault),
     /// Reading got no answer.
     NoAnswer {
         /// Why not.
@@ -208,6 +211,8 @@ impl Reason {
             }
             Reason::NoAnswer { .. } => Advice::TryAgain { after_milliseconds: RETRY_MILLISECONDS },
             Reason::Item { reason, .. } => reason.advice(),
+            Reason::Upload(UploadFault::ServiceFull { .. }) => Advice::AskAdministrator,
+            Reason::Upload(_) => Advice::AskDifferently,
             Reason::KeyEmpty
             | Reason::KeyTooLong { .. }
             | Reason::ValueTooLong { .. }
@@ -275,6 +280,17 @@ impl From<GetError> for Refused {
     fn from(error: GetError) -> Self {
         match error.into_refusal() {
             Ok(refusal) => Self::Because(refusal.into()),
+            Err(other) => Self::Unknown(format!("{other:?}")),
+        }
+    }
+}
+
+impl From<UploadError> for Refused {
+    fn from(error: UploadError) -> Self {
+        match error.into_refusal() {
+            Ok(refusal) => Self::Because(refusal.into()),
+            Err(UploadError::Unknown { reason }) => Self::Unknown(reason),
+            Err(UploadError::Upload(fault)) => Self::Because(Reason::Upload(fault)),
             Err(other) => Self::Unknown(format!("{other:?}")),
         }
     }

@@ -46,7 +46,8 @@ pub struct Delete {
 }
 
 impl Put {
-    /// Asks to store `value` (up to 1 MiB) under `key` (1 to 1,024 bytes), whatever is there, for ever.
+    /// Asks to store `value` (up to 4 GiB, in a batch up to 1 MiB) under `key` (1 to 1,024 bytes), whatever is there,
+    /// for ever.
     ///
     /// ```
     /// use canopy_client::Put;
@@ -226,6 +227,18 @@ pub trait Parts: Clone + std::fmt::Debug + private::Sealed {
 
     #[doc(hidden)]
     fn placeholder(&self) -> Self;
+
+    /// Tells the put that has to be uploaded chunk by chunk, if it is one.
+    #[doc(hidden)]
+    fn large(&self) -> Option<&Put> {
+        None
+    }
+
+    /// Makes what a put is answered what this is answered, if it is one.
+    #[doc(hidden)]
+    fn done_of_put(_reply: PutReply) -> Option<Self::Done> {
+        None
+    }
 }
 
 mod private {
@@ -276,6 +289,14 @@ impl Parts for Put {
 
     fn placeholder(&self) -> Self {
         Self::new(self.key.clone(), Vec::new()).if_version(NO_VERSION)
+    }
+
+    fn large(&self) -> Option<&Put> {
+        (self.value.len() > VALUE_BYTES_MAX).then_some(self)
+    }
+
+    fn done_of_put(reply: PutReply) -> Option<PutReply> {
+        Some(reply)
     }
 }
 

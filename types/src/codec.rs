@@ -37,7 +37,15 @@ pub fn decode<T: CandidType + DeserializeOwned>(bytes: &[u8]) -> Result<T, Malfo
     configuration.set_decoding_quota(DECODING_QUOTA).set_skipping_quota(SKIPPING_QUOTA);
     decode_args_with_config::<(T,)>(bytes, &configuration)
         .map(|(value,)| value)
-        .map_err(|error| MalformedArguments { reason: bounded_reason(&error.to_string()) })
+        .map_err(|error| MalformedArguments { reason: bounded_reason(&reason(&error)) })
+}
+
+/// Tells what is wrong, the cause first: where the decoder stands may take more room than there is.
+fn reason(error: &candid::Error) -> String {
+    match error {
+        candid::Error::Custom(custom) if custom.chain().len() > 1 => format!("{}: {custom}", custom.root_cause()),
+        other => other.to_string(),
+    }
 }
 
 /// Encodes one value.

@@ -164,8 +164,9 @@ fn what_can_t_be_accepted_isn_t_sent() {
     let client = client(Scripted::default());
     assert_eq!(expect_not_done(run(client.put(Put::new("", "v")))), Reason::KeyEmpty);
     let (bytes, bytes_max) = (VALUE_BYTES_MAX as u64 + 1, VALUE_BYTES_MAX as u64);
-    let reason = expect_not_done(run(client.put(Put::new("k", vec![0; VALUE_BYTES_MAX + 1]))));
-    assert_eq!(reason, Reason::ValueTooLong { bytes, bytes_max });
+    let batch = run(client.put_many(vec![Put::new("k", vec![0; VALUE_BYTES_MAX + 1])]));
+    let too_long = Box::new(Reason::ValueTooLong { bytes, bytes_max });
+    assert_eq!(batch.expect_err("refused whole").reason, Reason::Item { index: 0, reason: too_long });
     let (bytes, bytes_max) = (KEY_BYTES_MAX as u64 + 1, KEY_BYTES_MAX as u64);
     let long = vec![0; KEY_BYTES_MAX + 1];
     let too_long = Reason::KeyTooLong { bytes, bytes_max };

@@ -34,7 +34,7 @@ fn state() -> State {
 }
 
 fn open(state: &mut State, upload: UploadId, precondition: Option<Precondition>) -> ByteBuf {
-    let begin = BeginUploadArguments { precondition, ..BeginUploadArguments::new(KEY, upload, VALUE_BYTES) };
+    let begin = BeginUploadArguments { precondition, ..BeginUploadArguments::new(KEY.to_vec(), upload, VALUE_BYTES) };
     let arguments =
         OpenUploadArguments { caller: owner(), begin, open_milliseconds: 3_600_000, kept_milliseconds: 60_000 };
     state.open_upload(&arguments).expect("the upload opens").pass
@@ -58,7 +58,7 @@ fn publish(state: &mut State, upload: UploadId) -> Result<Version, ShardUploadEr
 }
 
 fn upload_state(state: &mut State, upload: UploadId) -> Option<UploadState> {
-    let named = ShardUploadArguments { caller: owner(), key: KEY.into(), upload };
+    let named = ShardUploadArguments { caller: owner(), key: KEY.to_vec().into(), upload };
     match state.upload(&named) {
         Ok(record) => Some(record.state),
         Err(ShardUploadError::Upload(UploadFault::NoSuchUpload)) => None,
@@ -69,7 +69,10 @@ fn upload_state(state: &mut State, upload: UploadId) -> Option<UploadState> {
 /// Lets the sweep look at what is due at a time, and tells what the router is asked to collect.
 fn sweep(state: &mut State, now: u64) -> Vec<(UploadId, bool)> {
     state.store.observe_clock(now);
-    state.run(now);
+    // One turn may go to the growth of memory.
+    for _ in 0..3 {
+        state.run(now);
+    }
     state.store.check_invariants().unwrap();
     state.collections.take().iter().map(|due| (due.upload, due.last)).collect()
 }
@@ -217,7 +220,7 @@ fn a_replaced_upload_is_collected_twice_and_then_forgotten() {
 fn the_end_of_a_collection_that_was_not_the_last_removes_no_record() {
     let mut state = state();
     open(&mut state, UPLOAD, None);
-    let named = ShardUploadArguments { caller: owner(), key: KEY.into(), upload: UPLOAD };
+    let named = ShardUploadArguments { caller: owner(), key: KEY.to_vec().into(), upload: UPLOAD };
     state.close_upload(&named).unwrap();
     assert_eq!(sweep(&mut state, NOW + 2 * MINUTE), [(UPLOAD, false)]);
     // It says so late, when it would be the last; but chunks may have come since they were deleted.
@@ -250,7 +253,7 @@ fn an_expired_manifest_is_settled_by_the_sweep() {
     let mut state = state();
     let begin = BeginUploadArguments {
         time_to_live_milliseconds: Some(60_000),
-        ..BeginUploadArguments::new(KEY, UPLOAD, VALUE_BYTES)
+        ..BeginUploadArguments::new(KEY.to_vec(), UPLOAD, VALUE_BYTES)
     };
     let arguments =
         OpenUploadArguments { caller: owner(), begin, open_milliseconds: 3_600_000, kept_milliseconds: 60_000 };
@@ -312,7 +315,7 @@ fn chunks_of_other_shards_are_told_so() {
     let chunks = ChunksArguments { upload: UPLOAD, indexes: vec![0] };
     assert!(elsewhere(state.chunk_digests(&chunks).unwrap_err()));
     assert!(elsewhere(state.delete_chunks(&chunks).unwrap_err()));
-    let get = GetChunkArguments { key: KEY.into(), upload: UPLOAD, pass: manifest.pass, index: 0 };
+    let get = GetChunkArguments { key: KEY.to_vec().into(), upload: UPLOAD, pass: manifest.pass, index: 0 };
     assert!(elsewhere(state.get_chunk(&get).unwrap_err()));
     assert!(elsewhere(state.manifest(KEY).unwrap_err()));
     assert!(elsewhere(publish(&mut state, UPLOAD).unwrap_err()));
@@ -331,5 +334,5 @@ fn a_sweep_puts_due_uploads_off_one_by_one_within_its_budget() {
         state.store.check_invariants().unwrap();
         sweeps += 1;
     }
-    assert_eq!((sweeps, state.store.take_due().len()), (40, 40));
+    assert_eq!((sweeps, state.store.take_due().len()), (39, 40));
 }
