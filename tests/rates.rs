@@ -32,7 +32,7 @@ fn there_is_no_limit_until_one_is_set() {
 #[test]
 fn a_caller_above_the_limit_is_busy_until_its_time_comes_and_others_are_not() {
     let cluster = Cluster::builder().initial_shards(1).ready();
-    let expected = Policy { operations_per_minute_max: Some(6), bytes_per_minute_max: None };
+    let expected = Policy { operations_per_minute_max: Some(6), ..Policy::default() };
     assert_eq!(cluster.set_policy(&operations(6)), Ok(expected.clone()));
     assert_eq!(policy(&cluster), expected);
     let mut refused = None;
@@ -117,7 +117,11 @@ fn nonsense_is_refused_with_its_bounds_and_changes_nothing() {
     let cluster = Cluster::builder().initial_shards(1).ready();
     cluster.set_policy(&operations(3)).expect("3 is a limit");
     let version = cluster.roles().version;
-    let arguments = SetPolicyArguments { operations_per_minute_max: Some(9), bytes_per_minute_max: Some(1_000) };
+    let arguments = SetPolicyArguments {
+        operations_per_minute_max: Some(9),
+        bytes_per_minute_max: Some(1_000),
+        ..SetPolicyArguments::default()
+    };
     let error = cluster.set_policy(&arguments).expect_err("no message is so short");
     let expected = SetPolicyError::OutOfBounds {
         setting: "bytes_per_minute_max".to_string(),

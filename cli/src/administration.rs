@@ -88,6 +88,7 @@ pub async fn policy(connection: &Connection, command: PolicyCommand, json: bool)
             let arguments = SetPolicyArguments {
                 operations_per_minute_max: operations_per_minute,
                 bytes_per_minute_max: bytes_per_minute,
+                ..SetPolicyArguments::default()
             };
             let set = session.call::<_, SetPolicyResult>("set_policy", &arguments).await?;
             set.map_err(|error| match error {
@@ -95,6 +96,12 @@ pub async fn policy(connection: &Connection, command: PolicyCommand, json: bool)
                 SetPolicyError::OutOfBounds { setting, value, value_min, value_max } => Failure::refused(format!(
                     "{setting} can't be {value}: {value_min} to {value_max}, or 0 for no limit"
                 )),
+                SetPolicyError::MergeAboveHalfOfSplit { merge_below_record_bytes, merge_below_record_bytes_max } => {
+                    Failure::refused(format!(
+                        "merge_below_record_bytes can't be {merge_below_record_bytes}: half of split_at_record_bytes, \
+                         {merge_below_record_bytes_max}, at most"
+                    ))
+                }
                 SetPolicyError::MalformedArguments { reason } => Failure::network(reason),
             })?
         }

@@ -63,14 +63,20 @@ enum Command {
     /// Imports the files of a folder through a router into its shards, reads them back and compares every byte.
     ///
     /// Everything runs in this process, on an embedded simulator of the Internet Computer. Imports at most 30,000 files
-    /// and 400 MB; files above 1 MiB are skipped by name. Ends with status 1 when anything differs.
-    #[command(after_help = "Examples:\n  canopy demo\n  canopy demo ~/Pictures --shards 8")]
+    /// and 400 MB; files above 1 MiB are skipped by name. Shards are split several times while they fill, which is shown as
+    /// it goes. Ends with status 1 when anything differs.
+    #[command(
+        after_help = "Examples:\n  canopy demo\n  canopy demo ~/Pictures --shards 8\n  canopy demo --split-at 4000000"
+    )]
     Demo {
         /// The folder to import [default: the crate sources that cargo has unpacked].
         folder: Option<PathBuf>,
         /// Shards that the router creates, 1 to 64.
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
         shards: u32,
+        /// Bytes of keys and values from which on a shard is split [default: a sixth of the folder, with two shards].
+        #[arg(long, value_name = "BYTES")]
+        split_at: Option<u64>,
         /// Seed of the simulated network.
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -143,7 +149,7 @@ fn main() -> ExitCode {
     let Arguments { connection, json, command } = Arguments::parse();
     let done = match command {
         Command::Dev(options) => dev::run(&options, json).map_err(|error| Failure::local(format!("{error:#}"))),
-        Command::Demo { folder, shards, seed } => match demo::run(folder, shards, seed) {
+        Command::Demo { folder, shards, split_at, seed } => match demo::run(folder, shards, split_at, seed) {
             Ok(code) => return code,
             Err(error) => Err(Failure::local(format!("{error:#}"))),
         },

@@ -101,8 +101,8 @@ struct OpenAttempt {
 
 impl Drop for OpenAttempt {
     fn drop(&mut self) {
-        let result =
-            std::mem::replace(&mut self.result, Ok(())).map(|()| RolesWordReply { holds: true, version: None });
+        let done = RolesWordReply { holds: true, version: None, reading: None };
+        let result = std::mem::replace(&mut self.result, Ok(())).map(|()| done);
         let now = ic_cdk::api::time();
         state::with(|state| {
             state.settling.end(self.canister, self.began_at, result, now);

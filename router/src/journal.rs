@@ -15,6 +15,7 @@
 
 use candid::{CandidType, Principal};
 use canopy_types::api::{Resolution, ResolveAlarmError};
+use canopy_types::growth::GrowthDecision;
 use canopy_types::limits::{SECRET_BYTES, bounded_reason};
 use canopy_types::shard::{Moved, ShardInfo, ShardInfoResult};
 use canopy_types::status::{Alarm, JournalStatus, ShardStage, ShardStatus, Step};
@@ -27,6 +28,7 @@ use crate::management;
 use crate::routing::NOT_READY_RETRY_MILLISECONDS;
 use crate::transfers::{self, Transfers};
 
+mod growing;
 #[cfg(test)]
 mod tests;
 
@@ -100,6 +102,8 @@ pub struct Journal {
     tag_seed: Option<ByteBuf>,
     /// Null before the first one.
     transfers: Option<Transfers>,
+    /// What was decided because shards fill, the oldest first. Null before the first one.
+    decisions: Option<Vec<GrowthDecision>>,
 }
 
 /// What the machine must know of the world.
@@ -158,6 +162,7 @@ impl Journal {
             shortage: None,
             tag_seed: Some(ByteBuf::new()),
             transfers: None,
+            decisions: None,
         }
     }
 
@@ -330,6 +335,16 @@ impl Journal {
     /// Tells whether a canister is a shard that serves.
     pub fn serves(&self, canister: Principal) -> bool {
         self.shards.iter().any(|entry| entry.canister == Some(canister) && entry.stage == ShardStage::Open)
+    }
+
+    /// Tells the epoch of what a canister owns, if it is a shard.
+    pub fn epoch_of(&self, canister: Principal) -> Option<Epoch> {
+        self.shards.iter().find(|entry| entry.canister == Some(canister)).map(|entry| entry.epoch)
+    }
+
+    /// Tells whether a shard takes part in a transfer.
+    pub fn is_in_transfer(&self, shard: ShardIndex) -> bool {
+        self.transfers.as_ref().is_some_and(|transfers| transfers.transfer_of(shard).is_some())
     }
 
     /// Reports the transfers.

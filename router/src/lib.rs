@@ -6,8 +6,9 @@
 //! shard), [`refusal`] (why not), [`journal`] (the stored machine that draws the secret and makes the shards, one step per
 //! message), [`telling`] (which shard is told who may do what, and when).
 //!
-//! [`transfers`] is another such machine, which has ranges handed from shard to shard. [`uploads`] puts values longer
-//! than a record, chunk by chunk.
+//! [`transfers`] is another such machine, which has ranges handed from shard to shard. [`watching`] hears how full the
+//! shards are ([`readings`]), and begins what [`growth`] decides. [`uploads`] puts values longer than a record, chunk by
+//! chunk.
 //!
 //! [`calls`] alone sends operations to shards and maps what the platform says about a call; [`runner`] alone performs the
 //! journal's steps, with the payloads of [`management`] and the code of [`shard_code`]; [`word`] alone tells shards the
@@ -18,10 +19,12 @@ mod batches;
 mod calls;
 mod configuration;
 mod control;
+mod growth;
 mod journal;
 mod management;
 mod operations;
 mod policy;
+mod readings;
 mod refusal;
 mod roles;
 mod routing;
@@ -33,4 +36,5 @@ mod state;
 mod telling;
 mod transfers;
 mod uploads;
+mod watching;
 mod word;

@@ -1,11 +1,14 @@
 //! What the router says to the management canister, and what it reads of the answers.
 
-use candid::{CandidType, Principal};
+use candid::{CandidType, Nat, Principal};
 use canopy_types::MalformedArguments;
 use canopy_types::codec;
 use canopy_types::limits::RANDOM_BYTES_PER_CALL;
 use serde::Deserialize;
 use serde_bytes::{ByteBuf, Bytes};
+
+use crate::growth::Reservation;
+use crate::readings::number;
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +21,12 @@ struct CreateCanisterArguments {
 #[derive(CandidType)]
 struct CanisterSettings {
     controllers: Option<Vec<Principal>>,
+    wasm_memory_threshold: Option<Nat>,
 }
+
+/// A shard is told that the memory of its code is nearly used up when less than this is left: 512 MiB, many times what a
+/// message takes.
+const HEAP_LEFT_BYTES: u64 = 512 << 20;
 
 #[derive(CandidType, Deserialize)]
 struct CanisterIdRecord {
@@ -61,14 +69,27 @@ struct CanisterControl {
     settings: StatusSettings,
 }
 
+#[derive(CandidType, Deserialize)]
+struct ReservationSettings {
+    reserved_cycles_limit: Nat,
+}
+
+#[derive(CandidType, Deserialize)]
+struct CanisterReservation {
+    reserved_cycles: Nat,
+    settings: ReservationSettings,
+}
+
 /// Encodes the argument of `raw_rand`.
 pub fn raw_rand() -> Vec<u8> {
     candid::encode_args(()).expect("nothing is encoded")
 }
 
-/// Encodes the argument of `create_canister` with these controllers.
+/// Encodes the argument of `create_canister` with these controllers, and a word of warning before memory is used up.
 pub fn create_canister(controllers: Vec<Principal>) -> Vec<u8> {
-    codec::encode(&CreateCanisterArguments { settings: Some(CanisterSettings { controllers: Some(controllers) }) })
+    let wasm_memory_threshold = Some(Nat::from(HEAP_LEFT_BYTES));
+    let settings = CanisterSettings { controllers: Some(controllers), wasm_memory_threshold };
+    codec::encode(&CreateCanisterArguments { settings: Some(settings) })
 }
 
 /// Encodes the argument of `canister_status`.
@@ -78,7 +99,7 @@ pub fn canister_status(canister: Principal) -> Vec<u8> {
 
 /// Encodes the argument of `update_settings` that changes the controllers and nothing else.
 pub fn set_controllers(canister: Principal, controllers: Vec<Principal>) -> Vec<u8> {
-    let settings = CanisterSettings { controllers: Some(controllers) };
+    let settings = CanisterSettings { controllers: Some(controllers), wasm_memory_threshold: None };
     codec::encode(&UpdateSettingsArguments { canister_id: canister, settings })
 }
 
@@ -89,6 +110,18 @@ pub fn set_controllers(canister: Principal, controllers: Vec<Principal>) -> Vec<
 /// Anything that is no status.
 pub fn read_controllers(answer: &[u8]) -> Result<Vec<Principal>, MalformedArguments> {
     codec::decode::<CanisterControl>(answer).map(|control| control.settings.controllers)
+}
+
+/// Reads the reserved cycles, and their limit, in the answer of `canister_status`.
+///
+/// # Errors
+///
+/// Anything that is no status.
+pub fn read_reservation(answer: &[u8]) -> Result<Reservation, MalformedArguments> {
+    codec::decode::<CanisterReservation>(answer).map(|found| Reservation {
+        reserved: number(&found.reserved_cycles),
+        limit: number(&found.settings.reserved_cycles_limit),
+    })
 }
 
 /// Encodes the argument of `install_code`, which fails unless the canister is empty: so code that is there stays.

@@ -15,7 +15,7 @@ use serde_bytes::ByteBuf;
 use crate::calls::RESERVE_CYCLES;
 use crate::journal::{Action, Answer, Circumstances};
 use crate::state::{self, State};
-use crate::{control, management, shard_code, transfers, word};
+use crate::{control, management, shard_code, transfers, watching, word};
 
 /// Time after which an unused timer counts as lost, in nanoseconds: 5 s.
 const OVERDUE_NANOSECONDS: u64 = 5_000_000_000;
@@ -37,7 +37,7 @@ const STEP_CYCLES: u128 = 45_000_000_000;
 pub fn run() {
     let now = ic_cdk::api::time();
     state::with(|state| state.wake_at = None);
-    let next = [run_journal(), word::run(now), control::run(now)];
+    let next = [run_journal(), word::run(now), control::run(now), watching::run(now)];
     // Calls that couldn't be sent have ended already, and may have asked for the timer.
     let asked = state::with(|state| state.wake_at);
     if let Some(at) = next.into_iter().chain([asked]).flatten().min() {

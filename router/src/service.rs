@@ -28,9 +28,10 @@ use serde_bytes::ByteBuf;
 use crate::access;
 use crate::configuration::Configuration;
 use crate::journal::Journal;
+use crate::policy::Thresholds;
 use crate::refusal::write_plainly;
 use crate::state::{self, LAYOUT_VERSION, State};
-use crate::{batches, operations, runner, scan, uploads};
+use crate::{batches, operations, runner, scan, uploads, watching};
 
 #[cfg(test)]
 mod tests;
@@ -88,6 +89,7 @@ fn pre_upgrade() {
             + usize::from(state.open_step.is_some())
             + state.telling.open()
             + state.settling.open()
+            + state.watching.open()
             + state.open_transfer_calls.len()
     });
     if calls > 0 {
@@ -295,6 +297,7 @@ pub fn status() -> StatusResult {
             control_failed: state.settling.untold(),
         }),
         transfers: Some(state.journal().transfer_status()),
+        growth: Some(watching::status(state)),
     }))
 }
 
@@ -401,9 +404,17 @@ pub fn set_policy(arguments: Result<SetPolicyArguments, MalformedArguments>) -> 
     access::authorise(Role::Administrator, caller).map_err(|_| SetPolicyError::Unauthorised { caller })?;
     let arguments = arguments.map_err(|malformed| SetPolicyError::MalformedArguments { reason: malformed.reason })?;
     let policy = state::with(|state| crate::policy::change(state.policy(), &arguments))?;
-    if state::with(|state| state.set_policy(policy.clone(), now)) {
+    let concerns_shards = state::with(|state| {
+        let had = Thresholds::of(state.policy());
+        let concerns_shards = state.set_policy(policy.clone(), now);
+        state.watching.look_again();
+        concerns_shards || Thresholds::of(&policy) != had
+    });
+    if concerns_shards {
+        // With other thresholds, what they say counts otherwise.
         tell_shards(now);
     }
+    runner::wake();
     Ok(policy)
 }
 

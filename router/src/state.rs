@@ -29,6 +29,7 @@ use crate::roles::Grants;
 use crate::routing::Routing;
 use crate::telling::Telling;
 use crate::uploads::open;
+use crate::watching::Watching;
 use crate::word;
 
 #[cfg(test)]
@@ -78,6 +79,8 @@ pub struct State {
     pub telling: Telling,
     /// Whose controllers are being changed.
     pub settling: Telling,
+    /// How full and busy the shards are.
+    pub watching: Watching,
     /// Present once the router is ready.
     pub routing: Option<Routing>,
     /// When the timer should have run, in nanoseconds; `None` while no timer is set.
@@ -229,6 +232,7 @@ impl State {
             collecting: BTreeSet::new(),
             telling: Telling::default(),
             settling: Telling::default(),
+            watching: Watching::default(),
             configuration,
             role_table: RoleTable::default(),
             grants,

@@ -81,6 +81,13 @@ impl Telling {
         self.shards.get_mut(&shard).map(|told| told.tell(now)).is_some()
     }
 
+    /// Has a shard told at `at` (nanoseconds), unless it is told before or couldn't be told lately.
+    pub fn tell_by(&mut self, shard: Principal, at: u64) {
+        if let Some(told) = self.shards.get_mut(&shard).filter(|told| told.failed_attempts == 0) {
+            told.next_at = told.next_at.min(at);
+        }
+    }
+
     /// Chooses whom to tell at `now` (nanoseconds), and notes that these calls are open.
     pub fn take_due(&mut self, now: u64) -> Vec<Due> {
         let room = OPEN_MAX.saturating_sub(self.open());

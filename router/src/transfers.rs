@@ -265,7 +265,7 @@ impl Transfers {
     }
 
     /// Finds the transfer that a shard takes part in.
-    fn transfer_of(&self, shard: ShardIndex) -> Option<TransferId> {
+    pub fn transfer_of(&self, shard: ShardIndex) -> Option<TransferId> {
         let of = |running: &&Running| running.source == shard || running.target == shard;
         self.running.iter().find(of).map(|running| running.id)
     }

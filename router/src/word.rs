@@ -1,4 +1,5 @@
-//! Sends the router's word about roles to its shards, as [`telling`](crate::telling) decides.
+//! Sends the router's word about roles to its shards, as [`telling`](crate::telling) decides, and hears in return how full
+//! they are.
 
 use canopy_types::codec;
 use canopy_types::roles::{RolesContent, RolesWord, RolesWordReply};
@@ -58,7 +59,8 @@ struct OpenTelling {
 
 impl Drop for OpenTelling {
     fn drop(&mut self) {
-        let result = std::mem::replace(&mut self.result, Ok(RolesWordReply { holds: false, version: None }));
+        let result =
+            std::mem::replace(&mut self.result, Ok(RolesWordReply { holds: false, version: None, reading: None }));
         let now = ic_cdk::api::time();
         state::with(|state| {
             state.telling.end(self.due.shard, self.given_at, result, now);
@@ -69,7 +71,8 @@ impl Drop for OpenTelling {
 }
 
 fn tell(due: Due, now: u64) {
-    let arguments = codec::encode(&state::with(|state| of(state, now, due.with_content)));
+    let (arguments, epoch) =
+        state::with(|state| (codec::encode(&of(state, now, due.with_content)), state.journal().epoch_of(due.shard)));
     ic_cdk::futures::spawn(async move {
         let mut open = OpenTelling { due, given_at: now, result: Err("the answer was lost".to_string()) };
         let call = Call::bounded_wait(due.shard, "set_roles").change_timeout(CALL_TIMEOUT_SECONDS);
@@ -81,10 +84,21 @@ fn tell(due: Due, now: u64) {
             },
             Err(failure) => Err(failure.to_string()),
         };
-        if let Ok(RolesWordReply { holds: false, version: Some(version) }) = open.result {
+        if let Ok(RolesWordReply { holds: false, version: Some(version), .. }) = open.result {
             // The router was set back, to a snapshot or by a new installation: it must speak louder than before.
             let now = ic_cdk::api::time();
             state::with(|state| state.change_grants(|grants| grants.outbid(version, now)));
+        }
+        if let Ok(reply) = &mut open.result
+            && let Some(reading) = reply.reading.take()
+        {
+            state::with(|state| {
+                // What a shard said before a range changed hands says little about what it owns now.
+                let is_the_same = state.journal().epoch_of(due.shard) == epoch;
+                if let Some(epoch) = epoch.filter(|_| is_the_same) {
+                    state.watching.note(due.shard, epoch, now, reading);
+                }
+            });
         }
         drop(open);
         runner::wake();

@@ -8,6 +8,9 @@
 //! Without the feature `methods` the store is all that is left, for benchmarks: a canister has the methods of all its
 //! crates.
 //!
+//! [`load`] counts what is asked for, and [`reading`] tells that and how full the shard is, so that its router splits it in
+//! time.
+//!
 //! [`transfer`] hands ranges from shard to shard; it alone makes calls, from the timer.
 //!
 //! INVARIANT: no method waits for a call, so a reject from a shard means that nothing was done.
@@ -18,8 +21,10 @@ mod access;
 mod carrying_over;
 mod growth;
 mod layout_1;
+mod load;
 mod message;
 mod operations;
+mod reading;
 mod region;
 mod roles;
 mod scan;

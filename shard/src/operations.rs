@@ -166,9 +166,10 @@ impl State {
         StoredManifest::decode(&manifest).value_bytes
     }
 
-    pub(crate) fn key<'k>(&self, bytes: &'k [u8], access: Access) -> Result<KeyRef<'k>, ShardError> {
+    pub(crate) fn key<'k>(&mut self, bytes: &'k [u8], access: Access) -> Result<KeyRef<'k>, ShardError> {
         let hash = self.identity.place(bytes).map_err(|error| self.direct(error, bytes))?;
         self.check_moving(hash, access)?;
+        self.load.count(hash.0);
         Ok(KeyRef { hash: hash.0, tag: self.identity.tags.hash(bytes), space: CLIENT_SPACE, bytes })
     }
 

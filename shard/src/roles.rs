@@ -77,6 +77,7 @@ impl Roles {
         RolesWordReply {
             holds: held.is_some_and(|held| held.version == word.version && held.digest == word.digest),
             version: held.map(|held| held.version),
+            reading: None,
         }
     }
 

@@ -5,7 +5,8 @@ use canopy_types::MalformedArguments;
 use canopy_types::api::uploads::{GetChunkArguments, GetManifestArguments, PutChunkArguments};
 use canopy_types::api::{DeleteArguments, GetArguments, PutArguments};
 use canopy_types::codec;
-use canopy_types::roles::{Role, RolesWord};
+use canopy_types::growth::ShardReading;
+use canopy_types::roles::{Role, RolesWord, RolesWordReply};
 use canopy_types::shard::{
     ApplyArguments, RolesHeld, ShardApplyResult, ShardDeleteResult, ShardError, ShardGetResult, ShardInfo,
     ShardInfoResult, ShardInitArguments, ShardPutResult, ShardScanArguments, ShardScanError, ShardScanResult,
@@ -106,6 +107,15 @@ fn inspect_message() {
 #[unsafe(export_name = "canister_global_timer")]
 extern "C" fn global_timer() {
     ic_cdk::futures::internals::in_executor_context(run_timer);
+}
+
+/// Notes that the memory of the code is nearly used up; the router hears of it with the shard's next reading. An upgrade,
+/// which empties that memory, forgets it.
+#[cfg(target_family = "wasm")]
+#[unsafe(export_name = "canister_on_low_wasm_memory")]
+extern "C" fn on_low_wasm_memory() {
+    state::with(|state| state.low_memory = true);
+    ic_cdk::api::debug_print("the memory of the code is nearly used up");
 }
 
 /// Does what is due. Called by the timer.
@@ -290,18 +300,36 @@ pub fn info() -> ShardInfoResult {
             cycles: ic_cdk::api::canister_cycle_balance().into(),
             internal_records: Some(statistics.internal_records),
             roles: state.roles.held().map(|(version, until_nanoseconds)| RolesHeld { version, until_nanoseconds }),
+            reading: Some(reading(state)),
         })
     })
 }
 
-/// Takes the router's word about who may do what.
+fn reading(state: &State) -> ShardReading {
+    let (cycles, liquid) = (ic_cdk::api::canister_cycle_balance(), ic_cdk::api::canister_liquid_cycle_balance());
+    state.reading(heap_bytes(), cycles, liquid)
+}
+
+#[cfg(target_family = "wasm")]
+fn heap_bytes() -> u64 {
+    core::arch::wasm32::memory_size(0) as u64 * crate::region::PAGE_BYTES
+}
+
+/// Native code has no memory of its own.
+#[cfg(not(target_family = "wasm"))]
+fn heap_bytes() -> u64 {
+    0
+}
+
+/// Takes the router's word about who may do what, and tells how full and busy the shard is.
 pub fn set_roles(arguments: Result<RolesWord, MalformedArguments>) -> ShardSetRolesResult {
     let (caller, now) = (ic_cdk::api::msg_caller(), ic_cdk::api::time());
     state::with(|state| {
         if !state.identity.is_router(caller.as_slice()) {
             return Err(ShardError::Unauthorised { caller });
         }
-        Ok(state.roles.take(&arguments.map_err(malformed)?, now))
+        let reply = state.roles.take(&arguments.map_err(malformed)?, now);
+        Ok(RolesWordReply { reading: Some(reading(state)), ..reply })
     })
 }
 
@@ -483,6 +511,9 @@ fn malformed_transfer(arguments: MalformedArguments) -> TransferError {
     TransferError::MalformedArguments { reason: arguments.reason }
 }
 
+/// What `performance_counter` is asked for: the instructions of the message so far.
+const MESSAGE_INSTRUCTIONS: u32 = 0;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Update,
@@ -501,6 +532,9 @@ fn serve(kind: Kind, action: impl FnOnce(&mut State, &[u8], &[u8]) -> Vec<u8>) {
         state.message_is_update = kind == Kind::Update;
         let reply = action(state, caller.as_slice(), &message);
         state.roles.count_reply(caller.as_slice(), reply.len(), now);
+        if state.load.wants_instructions() {
+            state.load.count_instructions(ic0::performance_counter(MESSAGE_INSTRUCTIONS));
+        }
         let alarm = if kind == Kind::Update { state.take_alarm(now) } else { None };
         (reply, alarm)
     });

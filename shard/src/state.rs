@@ -18,6 +18,7 @@ use crate::access::Identity;
 use crate::carrying_over::{CarryingOver, Step};
 use crate::growth::{Growth, RETRY_NANOSECONDS};
 use crate::layout_1::{Layout1, MANAGER_MAGIC};
+use crate::load::Load;
 use crate::region::{PAGE_BYTES, Region};
 use crate::roles::Roles;
 use crate::store::{self, Budget, Cursor, Options, Store, WalkEnd};
@@ -53,6 +54,10 @@ pub struct State {
     pub identity: Identity,
     pub store: Store<Region>,
     pub roles: Roles,
+    /// How busy the shard is.
+    pub load: Load,
+    /// Whether the platform has said that the memory of the code is nearly used up.
+    pub low_memory: bool,
     /// When the message that is being answered is executed, in nanoseconds.
     pub message_time: u64,
     /// Whether it is an update: what a query counts is forgotten.
@@ -141,6 +146,8 @@ impl State {
             identity,
             store,
             roles: Roles::default(),
+            load: Load::default(),
+            low_memory: false,
             message_time: 0,
             message_is_update: false,
             transfers: transfers.unwrap_or_default(),

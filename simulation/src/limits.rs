@@ -57,7 +57,7 @@ impl Limits {
         if self.open.is_some() {
             return;
         }
-        let arguments = SetPolicyArguments { operations_per_minute_max: Some(limit), bytes_per_minute_max: None };
+        let arguments = SetPolicyArguments { operations_per_minute_max: Some(limit), ..SetPolicyArguments::default() };
         let (administrator, router) = (network.administrator, network.router);
         // Refused while the router is stopped; it is asked again.
         if let Ok(message) = network.submit(administrator, router, "set_policy", encode(&arguments)) {

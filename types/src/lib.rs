@@ -2,7 +2,8 @@
 //!
 //! Start at [`api`]: the arguments, replies and errors of the router's methods. [`shard`] holds those of a shard,
 //! [`roles`] who may do what, [`rate`] how often, [`policy`] what administrators may set, [`transfer`] what is said about a
-//! range that changes hands, [`uploads`] values longer than a record, and [`status`] what a router reports about itself. [`limits`] are the promised bounds,
+//! range that changes hands, [`growth`] about shards that fill, [`uploads`] values longer than a record, and [`status`] what a
+//! router reports about itself. [`limits`] are the promised bounds,
 //! [`range`] and [`hash`] cut the hash space, [`cursor`] marks places in it, [`codec`] turns all of it into Candid and
 //! back, [`wire`] does that for the hot methods in a fiftieth of the instructions, and [`endpoints`] ties both canisters'
 //! methods to functions.
@@ -16,6 +17,7 @@ pub mod api;
 pub mod codec;
 pub mod cursor;
 pub mod endpoints;
+pub mod growth;
 pub mod hash;
 pub mod limits;
 pub mod policy;

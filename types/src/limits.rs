@@ -127,6 +127,47 @@ pub const BYTES_PER_MINUTE_MIN: u64 = MESSAGE_BYTES_MAX as u64;
 /// Most bytes per minute to which callers may be limited: 1 PiB.
 pub const BYTES_PER_MINUTE_MAX: u64 = 1 << 50;
 
+/// From how many bytes of keys and values on a shard is split, unless the policy says otherwise: 32 GiB.
+pub const SPLIT_AT_RECORD_BYTES_DEFAULT: u64 = 32 << 30;
+
+/// From how many bytes of stable memory in use on a shard is split, unless the policy says otherwise: 128 GiB.
+pub const SPLIT_AT_STABLE_BYTES_DEFAULT: u64 = 128 << 30;
+
+/// From how many bytes of memory of its code on a shard is split, unless the policy says otherwise: 2 GiB, where the
+/// platform ends at 4 and a new canister's settings at 3.
+pub const SPLIT_AT_HEAP_BYTES_DEFAULT: u64 = 2 << 30;
+
+/// From how many operations per minute on a shard is split, unless the policy says otherwise: 5,000 a second.
+pub const SPLIT_AT_OPERATIONS_PER_MINUTE_DEFAULT: u64 = 300_000;
+
+/// From how many instructions per minute on a shard is split, unless the policy says otherwise: 1 G a second, about half of
+/// what a subnet gives one canister.
+pub const SPLIT_AT_INSTRUCTIONS_PER_MINUTE_DEFAULT: u64 = 60_000_000_000;
+
+/// How many shards may be split or merged by triggers within an hour, unless the policy says otherwise.
+pub const SPLITS_PER_HOUR_DEFAULT: u64 = 12;
+
+/// Bounds of `split_at_record_bytes`: 64 KiB to 400 GiB, of the 500 GiB of stable memory that a canister may have.
+pub const SPLIT_AT_RECORD_BYTES: (u64, u64) = (64 << 10, 400 << 30);
+
+/// Bounds of `split_at_stable_bytes`: 1 MiB to 450 GiB.
+pub const SPLIT_AT_STABLE_BYTES: (u64, u64) = (1 << 20, 450 << 30);
+
+/// Bounds of `split_at_heap_bytes`: 1 MiB to the 4 GiB that a canister's code may have.
+pub const SPLIT_AT_HEAP_BYTES: (u64, u64) = (1 << 20, 4 << 30);
+
+/// Bounds of `split_at_operations_per_minute`.
+pub const SPLIT_AT_OPERATIONS_PER_MINUTE: (u64, u64) = (60, 1_000_000_000);
+
+/// Bounds of `split_at_instructions_per_minute`.
+pub const SPLIT_AT_INSTRUCTIONS_PER_MINUTE: (u64, u64) = (1_000_000, 1_000_000_000_000);
+
+/// Most shards that may be split or merged by triggers within an hour.
+pub const SPLITS_PER_HOUR_MAX: u64 = 60;
+
+/// Most spares that a policy may ask for.
+pub const SPARES_MIN_MAX: u64 = 64;
+
 /// Cycles that a new shard owns after its creation was paid, unless the router is told otherwise: 3 T.
 pub const SHARD_CYCLES_DEFAULT: u128 = 3_000_000_000_000;
 

@@ -13,6 +13,25 @@ pub struct Policy {
     pub operations_per_minute_max: Option<u64>,
     /// How many bytes of arguments and replies each caller may use per minute. Null: as many as it likes.
     pub bytes_per_minute_max: Option<u64>,
+    /// From how many bytes of keys and values on a shard is split. Null: 32 GiB; 0: never.
+    pub split_at_record_bytes: Option<u64>,
+    /// From how many bytes of stable memory in use on a shard is split. Null: 128 GiB; 0: never.
+    pub split_at_stable_bytes: Option<u64>,
+    /// From how many bytes of memory of its code on a shard is split, and when the platform says that this memory is
+    /// nearly used up. Null: 2 GiB; 0: never, for either reason.
+    pub split_at_heap_bytes: Option<u64>,
+    /// From how many operations per minute on, over three minutes, a shard is split, unless most are of one key. Null:
+    /// 300,000; 0: never.
+    pub split_at_operations_per_minute: Option<u64>,
+    /// From how many instructions per minute on, as well. Null: 60 G; 0: never.
+    pub split_at_instructions_per_minute: Option<u64>,
+    /// How many shards may be split or merged within an hour without being asked for. Null: 12; 0: none.
+    pub splits_per_hour_max: Option<u64>,
+    /// Up to how many bytes of keys and values together two neighbours are merged. Null or 0: never.
+    pub merge_below_record_bytes: Option<u64>,
+    /// How many empty shards there shall be at least, so that a split waits for nothing. Null or 0: as many as the
+    /// forecast asks for, which is one as soon as any shard is half way to a split.
+    pub spares_min: Option<u64>,
 }
 
 impl Policy {
@@ -32,6 +51,22 @@ pub struct SetPolicyArguments {
     pub operations_per_minute_max: Option<u64>,
     /// How many bytes of arguments and replies each caller may use per minute, 2 MiB to 1 PiB; 0 lifts the limit.
     pub bytes_per_minute_max: Option<u64>,
+    /// As in [`Policy`], 64 KiB to 400 GiB, or 0.
+    pub split_at_record_bytes: Option<u64>,
+    /// As in [`Policy`], 1 MiB to 450 GiB, or 0.
+    pub split_at_stable_bytes: Option<u64>,
+    /// As in [`Policy`], 1 MiB to 4 GiB, or 0.
+    pub split_at_heap_bytes: Option<u64>,
+    /// As in [`Policy`], 60 to 1,000,000,000, or 0.
+    pub split_at_operations_per_minute: Option<u64>,
+    /// As in [`Policy`], 1,000,000 to 1,000,000,000,000, or 0.
+    pub split_at_instructions_per_minute: Option<u64>,
+    /// As in [`Policy`], 1 to 60, or 0.
+    pub splits_per_hour_max: Option<u64>,
+    /// As in [`Policy`], 1 to half of what a shard is split at, or 0.
+    pub merge_below_record_bytes: Option<u64>,
+    /// As in [`Policy`], 1 to 64, or 0.
+    pub spares_min: Option<u64>,
 }
 
 /// Why nothing was set.
@@ -57,6 +92,14 @@ pub enum SetPolicyError {
         value_min: u64,
         /// The most that is accepted.
         value_max: u64,
+    },
+    /// Neighbours would be merged that would then be split again: `merge_below_record_bytes` may be half of
+    /// `split_at_record_bytes` at most.
+    MergeAboveHalfOfSplit {
+        /// The settings that would hold.
+        merge_below_record_bytes: u64,
+        /// The most that is accepted with them.
+        merge_below_record_bytes_max: u64,
     },
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::codec;
+use crate::growth::ShardReading;
 use crate::rate::RateLimits;
 use crate::wire::equal_bytes;
 
@@ -295,4 +296,6 @@ pub struct RolesWordReply {
     pub holds: bool,
     /// The version that the shard knows.
     pub version: Option<u64>,
+    /// How full and busy the shard is. Null from shards of before.
+    pub reading: Option<ShardReading>,
 }

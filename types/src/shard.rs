@@ -8,6 +8,7 @@ pub use crate::api::{DeleteItem, PutItem};
 
 use crate::api::errors::errors;
 use crate::api::{DeleteReply, GetArguments, Operation, PutReply, Record, ScanPage};
+use crate::growth::ShardReading;
 use crate::hash::KeyHash;
 use crate::range::HashRange;
 use crate::roles::{RolesWord, RolesWordReply};
@@ -261,6 +262,8 @@ pub struct ShardInfo {
     pub roles: Option<RolesHeld>,
     /// Records of uploads and chunks, which `records` doesn't count. Null with shards that know none.
     pub internal_records: Option<u64>,
+    /// What the shard measures of itself. Null from shards of before.
+    pub reading: Option<ShardReading>,
 }
 
 /// What a shard knows of roles.

@@ -4,6 +4,7 @@ use candid::{CandidType, Nat, Principal};
 use serde::{Deserialize, Serialize};
 
 use crate::api::ReadError;
+use crate::growth::GrowthStatus;
 use crate::range::HashRange;
 use crate::routing::{Epoch, ShardIndex};
 use crate::transfer::TransferStatus;
@@ -35,6 +36,8 @@ pub struct Status {
     pub roles: Option<RolesStatus>,
     /// Ranges that change hands, and the last that did. Null from routers that know of none.
     pub transfers: Option<Vec<TransferStatus>>,
+    /// How full the shards are, and what is done about it. Null from routers that don't watch their shards.
+    pub growth: Option<GrowthStatus>,
 }
 
 /// What the shards were told of roles.

@@ -7,6 +7,8 @@ use candid::Principal;
 use canopy_simulator::server::{Server, ServerOptions};
 use canopy_types::api::RoutingTableResult;
 use canopy_types::codec::{decode, encode};
+use canopy_types::limits::SPLITS_PER_HOUR_MAX;
+use canopy_types::policy::{SetPolicyArguments, SetPolicyResult};
 use canopy_types::shard::ShardInfoResult;
 use canopy_types::status::{Status, StatusResult};
 use canopy_types::{InitArguments, RoutingTable};
@@ -38,11 +40,12 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// Starts a network and a router with that many shards, and waits until it is ready.
+    /// Starts a network and a router with that many shards, waits until it is ready, and has shards split from `split_at`
+    /// bytes on.
     ///
     /// # Errors
-    /// When the network doesn't start, or the router raises an alarm or isn't ready in time.
-    pub fn start(shards: u32, seed: u64) -> Result<Self> {
+    /// When the network doesn't start, or the router raises an alarm, isn't ready in time or refuses to split from there on.
+    pub fn start(shards: u32, split_at: u64, seed: u64) -> Result<Self> {
         let server = Server::start(ServerOptions { seed, ..ServerOptions::default() }).context("no simulator")?;
         let url = server.url().parse().context("the simulator's URL")?;
         let network = PocketIcBuilder::new().with_server_url(url).with_application_subnet().build();
@@ -52,9 +55,32 @@ impl Deployment {
         network.install_canister(router, canopy_artifacts::ROUTER_WASM.to_vec(), encode(&init), Some(OPERATOR));
         let mut deployment = Self { network, server, router, canisters: vec![router] };
         deployment.wait_until_ready()?;
-        let table = deployment.routing_table()?;
-        deployment.canisters.extend(table.routes.iter().map(|route| route.shard));
+        let policy = SetPolicyArguments {
+            split_at_record_bytes: Some(split_at),
+            splits_per_hour_max: Some(SPLITS_PER_HOUR_MAX),
+            ..SetPolicyArguments::default()
+        };
+        let set = deployment.network.update_call(router, OPERATOR, "set_policy", encode(&policy));
+        let set = decode_answer::<SetPolicyResult>(&answered("set_policy", set)?)?;
+        set.map_err(|error| anyhow::anyhow!("shards can't be split at {split_at} bytes: {error:?}"))?;
+        deployment.status()?;
         Ok(deployment)
+    }
+
+    /// Asks the router how it is, and takes note of new shards.
+    pub fn status(&mut self) -> Result<Status> {
+        let answer = answered("status", self.query(self.router, "status"))?;
+        let status = decode_answer::<StatusResult>(&answer)?.map_err(|error| anyhow::anyhow!("status: {error:?}"))?;
+        self.canisters = status.shards.iter().filter_map(|shard| shard.canister).chain([self.router]).collect();
+        Ok(status)
+    }
+
+    /// Lets time go by.
+    pub fn pass(&self, time: Duration, rounds: usize) {
+        self.network.advance_time(time);
+        for _ in 0..rounds {
+            self.network.tick();
+        }
     }
 
     pub fn router(&self) -> Principal {
@@ -85,7 +111,7 @@ impl Deployment {
     }
 
     /// Calls the router once for each payload and gives the answers in their order. The first call goes alone and is
-    /// measured, the others go together.
+    /// measured, unless something else ran meanwhile; the others go together.
     pub fn call_all(&self, method: &str, payloads: Vec<Vec<u8>>, figures: &mut Figures) -> Result<Vec<Vec<u8>>> {
         let mut payloads = payloads.into_iter();
         let Some(first) = payloads.next() else { return Ok(vec![]) };
@@ -115,9 +141,7 @@ impl Deployment {
 
     fn wait_until_ready(&mut self) -> Result<()> {
         for _ in 0..READY_SECONDS_MAX {
-            let answer = answered("status", self.query(self.router, "status"))?;
-            let status: Status =
-                decode_answer::<StatusResult>(&answer)?.map_err(|error| anyhow::anyhow!("status: {error:?}"))?;
+            let status = self.status()?;
             if status.ready {
                 return Ok(());
             }

@@ -9,6 +9,9 @@ pub struct Use {
     pub messages: u64,
 }
 
+/// Executions of an operation that nothing else disturbs: the router's method, the shard's, the router's callback.
+const OPERATION_MESSAGES: u64 = 3;
+
 /// Counters of all canisters of a deployment, at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
@@ -18,14 +21,15 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Gives what was used since `earlier`, provided that no call is open at either moment (open calls hold prepaid
-    /// cycles) and that nobody topped a canister up.
-    pub fn since(&self, earlier: &Reading) -> Use {
-        Use {
+    /// Gives what one operation has used since `earlier`; `None` when something else ran meanwhile, such as a part of a
+    /// split. Nobody may have topped a canister up.
+    pub fn since(&self, earlier: &Reading) -> Option<Use> {
+        let messages = self.messages - earlier.messages;
+        (messages == OPERATION_MESSAGES).then_some(Use {
             instructions: self.instructions - earlier.instructions,
-            cycles: earlier.balance - self.balance,
-            messages: self.messages - earlier.messages,
-        }
+            cycles: earlier.balance.checked_sub(self.balance)?,
+            messages,
+        })
     }
 }
 
@@ -36,8 +40,8 @@ pub struct Figures {
 }
 
 impl Figures {
-    pub fn record(&mut self, used: Use) {
-        self.measured.push(used);
+    pub fn record(&mut self, used: Option<Use>) {
+        self.measured.extend(used);
     }
 
     pub fn len(&self) -> usize {

@@ -1,21 +1,27 @@
-//! `canopy demo`: a real data set goes through a router into shards that the router created, and comes back intact.
+//! `canopy demo`: a real data set goes through a router into shards that the router created and splits meanwhile, and comes
+//! back intact.
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use canopy_types::codec::encode;
-use canopy_types::{GetArguments, GetResult, PutArguments, PutResult};
+use canopy_types::limits::SPLIT_AT_RECORD_BYTES;
+use canopy_types::{GetArguments, GetError, GetResult, PutArguments, PutError, PutResult};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use self::deployment::{Deployment, decode_answer};
 use self::figures::Figures;
+use self::growing::Growing;
 use crate::files::{self, File, Found, Limits};
+use crate::shown;
 
 mod deployment;
 mod figures;
+mod growing;
 mod report;
 
 /// Files and bytes that one demo imports at most.
@@ -26,6 +32,16 @@ const MEASURED_MAX: usize = 1_000;
 const LISTED_MAX: usize = 20;
 /// Calls under way at once.
 const BATCH_MAX: usize = 64;
+/// The data of a shard of the beginning are split into more than so many parts, unless the command says otherwise.
+const PARTS_PER_SHARD: u64 = 3;
+/// Time that goes by with each batch, on the network's clock.
+const BATCH_TIME: Duration = Duration::from_millis(250);
+/// What a batch waits, on the network's clock, for what it was told to ask again, and how often.
+const AGAIN_TIME: Duration = Duration::from_millis(500);
+const AGAIN_ROUNDS: usize = 3;
+const ATTEMPTS_MAX: usize = 200;
+/// Steps of [`AGAIN_TIME`] within which the last split must be done.
+const SETTLING_STEPS_MAX: usize = 1_000;
 
 /// What is known of a file once it is stored.
 struct Stored<'a> {
@@ -37,24 +53,30 @@ struct Stored<'a> {
 ///
 /// # Errors
 /// When the folder can't be read or holds no file that fits, or the network can't be started.
-pub fn run(folder: Option<PathBuf>, shards: u32, seed: u64) -> Result<ExitCode> {
+pub fn run(folder: Option<PathBuf>, shards: u32, split_at: Option<u64>, seed: u64) -> Result<ExitCode> {
     let folder = folder.map_or_else(files::crate_sources, Ok)?;
     let found = files::find(&folder, LIMITS)?;
     ensure!(!found.files.is_empty(), "{} holds no file that fits", folder.display());
     println!("{} files, {} bytes in {}", found.files.len(), found.bytes, folder.display());
     tell_skipped(&found);
 
-    let deployment = Deployment::start(shards, seed)?;
-    let table = deployment.routing_table()?;
-    println!("router {} made {} shards", deployment.router(), table.routes.len());
+    let split_at = split_at.unwrap_or(found.bytes / (u64::from(shards.max(1)) * PARTS_PER_SHARD));
+    let split_at = split_at.clamp(SPLIT_AT_RECORD_BYTES.0, SPLIT_AT_RECORD_BYTES.1);
+    let mut deployment = Deployment::start(shards, split_at, seed)?;
+    let made = deployment.routing_table()?.routes.len();
+    let router = deployment.router();
+    println!("router {router} made {made} shards, and splits them from {} bytes on", shown::grouped(split_at));
 
     let mut puts = Figures::default();
     let mut gets = Figures::default();
-    let (stored, failed) = import(&deployment, &found.files, &mut puts)?;
+    let mut growing = Growing::default();
+    let (stored, failed) = import(&mut deployment, &found.files, &mut puts, &mut growing)?;
     let mut differences = compare(&deployment, &stored, &mut gets)?;
     differences.extend(failed);
 
+    let table = deployment.routing_table()?;
     println!("{}", report::shards(&deployment.shards(&table)?));
+    println!("{made} shards became {} by {} splits while files were stored", table.routes.len(), growing.splits());
     println!("{}", report::figures(&puts, &gets));
     for difference in differences.iter().take(LISTED_MAX) {
         println!("different: {difference}");
@@ -80,9 +102,10 @@ fn tell_skipped(found: &Found) {
 
 /// Puts every file; gives what was stored, and in words what could not be.
 fn import<'a>(
-    deployment: &Deployment,
+    deployment: &mut Deployment,
     files: &'a [File],
     figures: &mut Figures,
+    growing: &mut Growing,
 ) -> Result<(Vec<Stored<'a>>, Vec<String>)> {
     let bar = bar("put", files.iter().map(|file| file.bytes).sum());
     let (mut stored, mut failed) = (vec![], vec![]);
@@ -97,16 +120,52 @@ fn import<'a>(
                 Err(error) => failed.push(format!("{}: {error}", file.path.display())),
             }
         }
-        for (file, answer) in read.into_iter().zip(deployment.call_all("put", payloads, figures)?) {
+        let is_busy = |answer: &PutResult| matches!(answer, Err(PutError::Busy { .. }));
+        let answers = call_until_done::<PutResult>(deployment, "put", payloads, is_busy, figures)?;
+        for (file, answer) in read.into_iter().zip(answers) {
             bar.inc(file.file.bytes);
-            match decode_answer::<PutResult>(&answer)? {
+            match answer {
                 Ok(_) => stored.push(file),
                 Err(error) => failed.push(format!("{}: put answered {error:?}", file.file.path.display())),
             }
         }
+        deployment.pass(BATCH_TIME, 1);
+        growing.show(&deployment.status()?, &bar);
+    }
+    for _ in 0..SETTLING_STEPS_MAX {
+        let status = deployment.status()?;
+        growing.show(&status, &bar);
+        if !growing::moves(&status) {
+            break;
+        }
+        deployment.pass(AGAIN_TIME, AGAIN_ROUNDS);
     }
     bar.finish();
     Ok((stored, failed))
+}
+
+/// Calls the router once for each payload, and again for those that it is too busy for, because their range moves.
+fn call_until_done<T: candid::CandidType + serde::de::DeserializeOwned>(
+    deployment: &Deployment,
+    method: &str,
+    payloads: Vec<Vec<u8>>,
+    is_busy: impl Fn(&T) -> bool,
+    figures: &mut Figures,
+) -> Result<Vec<T>> {
+    let mut answers: Vec<Option<T>> = payloads.iter().map(|_| None).collect();
+    let mut waiting: Vec<usize> = (0..payloads.len()).collect();
+    for _ in 0..ATTEMPTS_MAX {
+        let sent = waiting.iter().map(|&at| payloads[at].clone()).collect();
+        for (&at, answer) in waiting.iter().zip(deployment.call_all(method, sent, figures)?) {
+            answers[at] = Some(decode_answer(&answer)?);
+        }
+        waiting.retain(|&at| answers[at].as_ref().is_some_and(&is_busy));
+        if waiting.is_empty() {
+            break;
+        }
+        deployment.pass(AGAIN_TIME, AGAIN_ROUNDS);
+    }
+    Ok(answers.into_iter().map(|answer| answer.expect("every payload was sent at least once")).collect())
 }
 
 /// Gets every file and tells in words what differs from the disk.
@@ -115,10 +174,12 @@ fn compare(deployment: &Deployment, stored: &[Stored], figures: &mut Figures) ->
     let mut differences = vec![];
     for batch in stored.chunks(batch_len(stored.len())) {
         let payload = |stored: &Stored| encode(&GetArguments::new(stored.file.key.clone()));
-        let answers = deployment.call_all("get", batch.iter().map(payload).collect(), figures)?;
+        let is_busy = |answer: &GetResult| matches!(answer, Err(GetError::Busy { .. }));
+        let payloads = batch.iter().map(payload).collect();
+        let answers = call_until_done::<GetResult>(deployment, "get", payloads, is_busy, figures)?;
         for (stored, answer) in batch.iter().zip(answers) {
             bar.inc(stored.file.bytes);
-            if let Err(what) = check(stored, decode_answer(&answer)?) {
+            if let Err(what) = check(stored, answer) {
                 differences.push(format!("{}: {what}", stored.file.path.display()));
             }
         }
@@ -142,7 +203,7 @@ fn check(stored: &Stored, answer: GetResult) -> Result<(), String> {
 }
 
 fn bar(name: &'static str, bytes: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} {bar:40} {binary_bytes}/{binary_total_bytes} {elapsed}")
+    let style = ProgressStyle::with_template("{prefix} {bar:40} {binary_bytes}/{binary_total_bytes} {elapsed}\n{msg}")
         .expect("the template is well formed");
     ProgressBar::new(bytes).with_style(style).with_prefix(name)
 }

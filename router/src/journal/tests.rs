@@ -96,6 +96,7 @@ impl World {
             cycles: Nat::from(0u8),
             internal_records: None,
             roles: None,
+            reading: None,
         }
     }
 

@@ -25,3 +25,13 @@ fn created_id_is_read_back() {
     let canister = Principal::from_slice(&[1, 2, 3]);
     assert_eq!(read_created(&canister_status(canister)), Ok(canister));
 }
+
+#[test]
+fn reserved_cycles_and_their_limit_are_read() {
+    let found = CanisterReservation {
+        reserved_cycles: Nat::from(7u8),
+        settings: ReservationSettings { reserved_cycles_limit: Nat::from(9u8) },
+    };
+    assert_eq!(read_reservation(&codec::encode(&found)), Ok(Reservation { reserved: 7, limit: 9 }));
+    assert!(read_reservation(&codec::encode(&1u8)).is_err());
+}

@@ -14,11 +14,11 @@ fn telling(shards: u8) -> Telling {
 }
 
 fn held() -> Result<RolesWordReply, String> {
-    Ok(RolesWordReply { holds: true, version: Some(1) })
+    Ok(RolesWordReply { holds: true, version: Some(1), reading: None })
 }
 
 fn lacking() -> Result<RolesWordReply, String> {
-    Ok(RolesWordReply { holds: false, version: None })
+    Ok(RolesWordReply { holds: false, version: None, reading: None })
 }
 
 fn failed() -> Result<RolesWordReply, String> {

@@ -29,7 +29,7 @@ fn a_word_holds_ten_minutes_from_when_it_was_given() {
     let mut roles = Roles::default();
     assert_eq!(may_write(&roles, 1, NOW), Said::Nothing);
     let reply = roles.take(&word(5, NOW - 1_000, &[1]), NOW);
-    assert_eq!(reply, RolesWordReply { holds: true, version: Some(5) });
+    assert_eq!(reply, RolesWordReply { holds: true, version: Some(5), reading: None });
     let end = NOW - 1_000 + KEPT_NANOSECONDS;
     assert_eq!(may_write(&roles, 1, end - 1), Said::Reach(Reach::Everything));
     assert_eq!(may_write(&roles, 2, end - 1), Said::Reach(Reach::Nothing));
@@ -65,7 +65,7 @@ fn late_words_neither_bring_back_what_was_revoked_nor_shorten_what_holds() {
     roles.take(&word(5, NOW, &[1, 2]), NOW);
     roles.take(&word(6, NOW + 10, &[1]), NOW + 10);
     let reply = roles.take(&word(5, NOW + 20, &[1, 2]), NOW + 20);
-    assert_eq!(reply, RolesWordReply { holds: false, version: Some(6) });
+    assert_eq!(reply, RolesWordReply { holds: false, version: Some(6), reading: None });
     assert_eq!(may_write(&roles, 2, NOW + 20), Said::Reach(Reach::Nothing));
     let held = roles.held();
     assert!(roles.take(&renewal(6, NOW, &[1]), NOW + 30).holds);

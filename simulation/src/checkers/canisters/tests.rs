@@ -43,6 +43,7 @@ fn status(shards: &[u8], step: Option<Step>, alarms: Vec<Alarm>) -> Status {
         open_calls: 0,
         administrators: Vec::new(),
         roles: None,
+        growth: None,
         transfers: None,
     }
 }

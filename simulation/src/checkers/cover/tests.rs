@@ -34,6 +34,7 @@ fn info(first: u64, last: u64) -> ShardInfo {
         cycles: Nat::from(0_u8),
         internal_records: None,
         roles: None,
+        reading: None,
     }
 }
 

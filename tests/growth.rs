@@ -1,0 +1,335 @@
+//! Shards that are split because they fill, get no memory or are busy, without being asked.
+
+use std::time::Duration;
+
+use canopy_types::growth::{GrowthAction, GrowthDecision, GrowthNotice, GrowthReason, GrowthStatus, ShardReading};
+use canopy_types::policy::SetPolicyArguments;
+use canopy_types::status::Status;
+use canopy_types::transfer::{TransferEnd, TransferStage, TransferStatus};
+use canopy_types::{BusyReason, PutError, PutItem, PutManyArguments, PutManyResult, ShardIndex};
+use pocket_ic::CanisterSettings;
+
+use crate::cluster::{Cluster, Pace, T};
+use crate::people::{administrator, writer};
+use crate::split::{FIRST, records_of};
+
+/// Bytes of a value.
+const VALUE_BYTES: usize = 10_000;
+
+/// Items of a batch.
+const BATCH: u32 = 100;
+
+/// How the world goes on between two batches of a test.
+const STEADY: Pace = Pace { time: Duration::from_secs(5), rounds: 3 };
+
+fn one_shard(policy: SetPolicyArguments) -> Cluster {
+    let cluster = Cluster::builder().initial_shards(1).shard_cycles(10 * T).ready();
+    cluster.set_policy(&policy).expect("the policy makes sense");
+    cluster
+}
+
+/// Attempts to store a record while its range moves.
+const ATTEMPTS_MAX: usize = 100;
+
+/// Stores records `from..from + BATCH`, and those again whose range moves.
+fn fill(cluster: &Cluster, from: u32) {
+    let mut numbers: Vec<u32> = (from..from + BATCH).collect();
+    for _ in 0..ATTEMPTS_MAX {
+        let item = |&number: &u32| PutItem::new(key(number), vec![number as u8; VALUE_BYTES]);
+        let arguments = PutManyArguments { items: numbers.iter().map(item).collect(), operation: None };
+        let stored: PutManyResult = cluster.update(cluster.router, writer(), "put_many", &arguments);
+        let answers = numbers.drain(..).zip(stored.expect("the batch is admitted"));
+        numbers = answers
+            .filter_map(|(number, answer)| match answer {
+                Ok(_) => None,
+                Err(PutError::Busy { reason: BusyReason::RangeMoves, .. }) => Some(number),
+                Err(error) => panic!("{error:?}"),
+            })
+            .collect();
+        if numbers.is_empty() {
+            return;
+        }
+        cluster.turn(Pace::BRISK);
+    }
+    panic!("these are never stored: {numbers:?}");
+}
+
+fn key(number: u32) -> Vec<u8> {
+    format!("key {number}").into_bytes()
+}
+
+fn growth(status: &Status) -> &GrowthStatus {
+    status.growth.as_ref().expect("this router watches its shards")
+}
+
+fn splits(status: &Status) -> Vec<GrowthDecision> {
+    let decisions = growth(status).decisions.iter();
+    decisions.filter(|decision| matches!(decision.action, GrowthAction::Split { .. })).cloned().collect()
+}
+
+/// Waits until as many shards serve, and tells why.
+fn wait_for_shards(cluster: &Cluster, shards: usize) -> Vec<GrowthDecision> {
+    let serve = |status: &Status| {
+        let transfers = status.transfers.iter().flatten();
+        let ended = transfers.filter(|transfer| transfer.stage == TransferStage::Ended(TransferEnd::Done)).count();
+        ended + 1 >= shards && cluster.routing_table().routes.len() >= shards
+    };
+    splits(&cluster.wait("grown", STEADY, serve))
+}
+
+fn reading(cluster: &Cluster, shard: usize) -> ShardReading {
+    cluster.info(cluster.shards()[shard]).reading.expect("this shard measures itself")
+}
+
+/// Waits until nothing was decided for so many turns.
+fn wait_in_vain(cluster: &Cluster, turns: usize) {
+    for _ in 0..turns {
+        cluster.turn(Pace { time: Duration::from_secs(20), rounds: 3 });
+    }
+    assert_eq!(splits(&cluster.status()), []);
+    assert_eq!(cluster.routing_table().routes.len(), 1);
+}
+
+#[test]
+fn a_shard_that_fills_is_split_in_time_and_a_spare_is_ready_before() {
+    let limit = 4 << 20;
+    let cluster = one_shard(SetPolicyArguments { split_at_record_bytes: Some(limit), ..Default::default() });
+    let (mut stored, mut had_spare) = (0, false);
+    while cluster.routing_table().routes.len() == 1 {
+        assert!(u64::from(stored) * (VALUE_BYTES as u64) < 2 * limit, "no split: {:#?}", cluster.status());
+        fill(&cluster, stored);
+        stored += BATCH;
+        for _ in 0..4 {
+            cluster.turn(STEADY);
+        }
+        let status = cluster.status();
+        had_spare |= growth(&status).spares == 1 && splits(&status).is_empty();
+    }
+    assert!(had_spare, "a spare was made ahead");
+    let why = wait_for_shards(&cluster, 2);
+    assert_eq!((why[0].action, why[0].reason), (GrowthAction::Split { shard: FIRST }, GrowthReason::RecordBytes));
+    assert!(why[0].value >= why[0].threshold && why[0].threshold == limit && why[0].transfer.is_some());
+    cluster.wait("clear", STEADY, |_| records_of(&cluster).iter().sum::<u64>() == u64::from(stored));
+    for number in 0..stored {
+        assert!(cluster.load(&key(number)).is_some(), "record {number} is lost");
+    }
+    // Half as full, neither is split again.
+    for _ in 0..20 {
+        cluster.turn(STEADY);
+    }
+    assert_eq!(splits(&cluster.status()).len(), 1);
+}
+
+#[test]
+fn a_growing_store_is_split_again_and_again_up_to_the_bound_of_the_hour() {
+    let policy = SetPolicyArguments {
+        split_at_record_bytes: Some(1 << 20),
+        splits_per_hour_max: Some(3),
+        ..SetPolicyArguments::default()
+    };
+    let cluster = one_shard(policy);
+    for batch in 0..8 {
+        fill(&cluster, batch * BATCH);
+        for _ in 0..6 {
+            cluster.turn(STEADY);
+        }
+    }
+    assert_eq!(wait_for_shards(&cluster, 4).len(), 3);
+    let is_reached = |status: &Status| {
+        growth(status).notices.contains(&GrowthNotice::SplitsPerHourReached { splits_per_hour_max: 3 })
+    };
+    let status = cluster.wait("at the bound", STEADY, is_reached);
+    assert_eq!(splits(&status).len(), 3);
+    // Decisions are remembered by an upgraded router, and an hour later it goes on.
+    cluster.upgrade_router(canopy_artifacts::ROUTER_WASM);
+    assert_eq!(splits(&cluster.status()).len(), 3);
+    cluster.pic.advance_time(Duration::from_secs(3_600));
+    wait_for_shards(&cluster, 5);
+    for number in 0..8 * BATCH {
+        assert!(cluster.load(&key(number)).is_some(), "record {number} is lost");
+    }
+}
+
+#[test]
+fn a_shard_is_split_for_its_stable_memory_without_counting_what_is_free() {
+    let cluster = one_shard(SetPolicyArguments { split_at_record_bytes: Some(0), ..Default::default() });
+    let empty = reading(&cluster, 0);
+    let used = empty.stable_bytes - empty.free_bytes;
+    let limit = used + (3 << 20);
+    assert!(empty.stable_bytes > limit, "memory is added ahead, and free memory doesn't count");
+    cluster
+        .set_policy(&SetPolicyArguments { split_at_stable_bytes: Some(limit), ..Default::default() })
+        .expect("the policy makes sense");
+    for batch in 0..4 {
+        fill(&cluster, batch * BATCH);
+    }
+    let why = wait_for_shards(&cluster, 2);
+    assert_eq!((why[0].reason, why[0].threshold), (GrowthReason::StableBytes, limit));
+}
+
+#[test]
+fn a_shard_is_split_for_the_memory_of_its_code_and_not_again_before_that_grows() {
+    let cluster = one_shard(SetPolicyArguments::default());
+    fill(&cluster, 0);
+    let limit = reading(&cluster, 0).heap_bytes - 1;
+    cluster
+        .set_policy(&SetPolicyArguments { split_at_heap_bytes: Some(limit), ..Default::default() })
+        .expect("the policy makes sense");
+    let why = wait_for_shards(&cluster, 2);
+    assert_eq!((why[0].action, why[0].reason), (GrowthAction::Split { shard: FIRST }, GrowthReason::HeapBytes));
+    for _ in 0..30 {
+        cluster.turn(STEADY);
+    }
+    // A split doesn't shrink that memory, so only growth by an eighth is a reason for another.
+    let own = |decision: &&GrowthDecision| decision.action == GrowthAction::Split { shard: FIRST };
+    let values: Vec<u64> = splits(&cluster.status()).iter().filter(own).map(|decision| decision.value).collect();
+    assert!(values.len() <= 4 && values.windows(2).all(|pair| pair[1] >= pair[0] + pair[0] / 8), "{values:?}");
+}
+
+#[test]
+fn a_shard_whom_the_platform_warns_of_its_memory_is_split() {
+    let cluster = one_shard(SetPolicyArguments::default());
+    fill(&cluster, 0);
+    assert!(!reading(&cluster, 0).low_memory);
+    let threshold =
+        CanisterSettings { wasm_memory_threshold: Some((4u64 << 30).into()), ..CanisterSettings::default() };
+    let shard = cluster.shards()[0];
+    cluster.pic.update_canister_settings(shard, Some(administrator()), threshold).expect("administrators may");
+    fill(&cluster, BATCH);
+    cluster.turn(STEADY);
+    assert!(reading(&cluster, 0).low_memory);
+    let why = wait_for_shards(&cluster, 2);
+    assert_eq!((why[0].action, why[0].reason), (GrowthAction::Split { shard: FIRST }, GrowthReason::LowMemory));
+}
+
+/// Has one shard fill until it gets no more memory.
+fn fill_up(cluster: &Cluster) {
+    let item = |number: u32| PutItem::new(key(number), vec![number as u8; VALUE_BYTES]);
+    for batch in 0..80 {
+        let items = (batch * BATCH..(batch + 1) * BATCH).map(item).collect();
+        let arguments = PutManyArguments { items, operation: None };
+        let _: PutManyResult = cluster.update(cluster.router, writer(), "put_many", &arguments);
+        cluster.turn(Pace { time: Duration::from_secs(20), rounds: 3 });
+        if reading(cluster, 0).out_of_space {
+            return;
+        }
+    }
+    panic!("the shard is never full: {:?}", reading(cluster, 0));
+}
+
+#[test]
+fn a_shard_that_gets_no_memory_is_split() {
+    let cluster = one_shard(SetPolicyArguments { split_at_record_bytes: Some(0), ..Default::default() });
+    let shard = cluster.shards()[0];
+    let bytes = reading(&cluster, 0).stable_bytes + (24 << 20);
+    cluster.set_memory_allocation(shard, administrator(), bytes);
+    fill_up(&cluster);
+    let why = wait_for_shards(&cluster, 2);
+    assert_eq!((why[0].action, why[0].reason), (GrowthAction::Split { shard: FIRST }, GrowthReason::OutOfSpace));
+}
+
+/// Puts batches over three minutes and more, four each minute.
+fn keep_busy(cluster: &Cluster, minutes: u32, key_of: impl Fn(u32) -> Vec<u8>) {
+    for step in 0..4 * minutes {
+        let item = |number: u32| PutItem::new(key_of(step * BATCH + number), vec![1; 10]);
+        // One key may come only once in a batch.
+        let mut items: Vec<PutItem> = (0..BATCH).map(item).collect();
+        items.dedup_by(|one, other| one.key == other.key);
+        for items in if items.len() == 1 { vec![items; BATCH as usize / 4] } else { vec![items] } {
+            let arguments = PutManyArguments { items, operation: None };
+            let _: PutManyResult = cluster.update(cluster.router, writer(), "put_many", &arguments);
+        }
+        cluster.turn(Pace { time: Duration::from_secs(15), rounds: 3 });
+    }
+}
+
+#[test]
+fn a_busy_shard_is_split_at_the_median_of_its_load() {
+    let policy = SetPolicyArguments { split_at_operations_per_minute: Some(200), ..SetPolicyArguments::default() };
+    let cluster = one_shard(policy);
+    keep_busy(&cluster, 10, |number| key(number % 1_000));
+    let why = wait_for_shards(&cluster, 2);
+    assert_eq!((why[0].action, why[0].reason), (GrowthAction::Split { shard: FIRST }, GrowthReason::Operations));
+    let records = records_of(&cluster);
+    assert!(records.iter().take(2).all(|&records| records >= 200), "{records:?}");
+}
+
+#[test]
+fn a_hot_key_splits_nothing_and_is_told() {
+    let policy = SetPolicyArguments { split_at_operations_per_minute: Some(60), ..SetPolicyArguments::default() };
+    let cluster = one_shard(policy);
+    keep_busy(&cluster, 10, |_| key(0));
+    let status = cluster.status();
+    assert!(growth(&status).shards[0].operations_per_minute.expect("it is known") >= 60, "{status:#?}");
+    assert!(growth(&status).notices.contains(&GrowthNotice::HotKey { shard: FIRST }), "{status:#?}");
+    wait_in_vain(&cluster, 10);
+}
+
+#[test]
+fn at_a_constant_fill_the_forecast_of_a_shard_errs_by_a_tenth_at_most() {
+    let limit = 64 << 20;
+    let cluster = one_shard(SetPolicyArguments { split_at_record_bytes: Some(limit), ..Default::default() });
+    // A batch every ten seconds.
+    let fill_at_pace = |batch: u32| {
+        fill(&cluster, batch * BATCH);
+        cluster.turn(Pace { time: Duration::from_secs(10), rounds: 3 });
+    };
+    (0..20).for_each(fill_at_pace);
+    let before = cluster.status();
+    let forecast = &growth(&before).shards[0];
+    let (at, seconds) = (forecast.read_at_nanoseconds, forecast.seconds_until_split.expect("it fills"));
+    assert_eq!(forecast.bytes_until_split, Some(limit - forecast.reading.record_bytes));
+    assert!(forecast.seconds_until_out_of_cycles.is_some());
+    let decided = (20..90).find_map(|batch| {
+        fill_at_pace(batch);
+        splits(&cluster.status()).first().map(|decision| decision.at_nanoseconds)
+    });
+    let took = (decided.expect("the shard is split") - at) / 1_000_000_000;
+    println!("forecast {seconds} s, took {took} s");
+    assert!(took.abs_diff(seconds) * 10 <= took, "forecast {seconds} s, took {took} s");
+}
+
+#[test]
+fn neighbours_that_have_emptied_are_merged_if_that_is_wanted() {
+    let policy = SetPolicyArguments { split_at_record_bytes: Some(1 << 20), ..SetPolicyArguments::default() };
+    let cluster = one_shard(policy);
+    fill(&cluster, 0);
+    fill(&cluster, BATCH);
+    wait_for_shards(&cluster, 2);
+    let settled = |status: &Status| {
+        let is_over = |transfer: &TransferStatus| matches!(transfer.stage, TransferStage::Ended(_));
+        status.transfers.iter().flatten().all(is_over) && growth(status).shards.iter().all(|it| !it.reading.clears_up)
+    };
+    cluster.wait("settled", STEADY, settled);
+    for number in 0..2 * BATCH {
+        cluster.remove(&key(number));
+    }
+    cluster
+        .set_policy(&SetPolicyArguments { merge_below_record_bytes: Some(1 << 19), ..Default::default() })
+        .expect("the policy makes sense");
+    let pace = Pace { time: Duration::from_secs(60), rounds: 5 };
+    let status = cluster.wait("merged", pace, |_| cluster.routing_table().routes.len() == 1);
+    let merges = growth(&status).decisions.iter().filter(|decision| decision.reason == GrowthReason::LittleHeld);
+    assert_eq!(merges.count(), splits(&status).len(), "every split was undone");
+    // What was emptied is a spare, and is used by the next split.
+    let shards = status.shards.len();
+    cluster.set_policy(&SetPolicyArguments { merge_below_record_bytes: Some(0), ..Default::default() }).expect("so");
+    fill(&cluster, 0);
+    fill(&cluster, BATCH);
+    wait_for_shards(&cluster, 2);
+    assert_eq!(cluster.status().shards.len(), shards);
+}
+
+#[test]
+fn as_many_spares_are_kept_as_the_policy_asks_for() {
+    let cluster = one_shard(SetPolicyArguments { spares_min: Some(2), ..SetPolicyArguments::default() });
+    let status = cluster.wait("done with spares", STEADY, |status| {
+        status.shards.len() == 3
+            && status.shards.iter().all(|shard| shard.stage == canopy_types::status::ShardStage::Open)
+    });
+    assert_eq!((growth(&status).spares, growth(&status).spares_wanted), (2, 2));
+    assert!(growth(&status).decisions.iter().all(|decision| decision.reason == GrowthReason::Spares));
+    let id = crate::split::split(&cluster, ShardIndex(0), None).expect("the only shard can be split");
+    assert_eq!(crate::split::wait_for_end(&cluster, id), TransferEnd::Done);
+    cluster.wait("back to two spares", STEADY, |status| status.shards.len() == 4);
+}
