@@ -140,10 +140,13 @@ async fn call(name: &str, client: &Client<AgentTransport>, keys: Vec<Vec<u8>>, v
     }
 }
 
+/// How each write of a call ended.
+type Written<W, D> = Vec<Result<D, WriteError<W>>>;
+
 /// Settles a call's writes, and gives the failures among them.
 async fn failures_of<W: Write>(
     client: &Client<AgentTransport>,
-    results: Result<Vec<Result<W::Done, WriteError<W>>>, NotDone>,
+    results: Result<Written<W, W::Done>, NotDone>,
     count: usize,
 ) -> Vec<Failure> {
     let results = match results {

@@ -154,7 +154,7 @@ async fn show(session: &Session, status: &Status, shard: &ShardStatus, json: boo
     };
     let transfers = status.transfers.iter().flatten();
     let transfer = transfers.filter(|transfer| transfer.ended_at_nanoseconds.is_none());
-    let transfer = transfer.filter(|transfer| [transfer.source, transfer.target].contains(&shard.index)).last();
+    let transfer = transfer.rev().find(|transfer| [transfer.source, transfer.target].contains(&shard.index));
     if json {
         return print_line(shard_json(shard, info.as_ref(), transfer.map(|transfer| transfer.id.to_string())));
     }

@@ -115,7 +115,7 @@ fn an_import_that_is_interrupted_tells_how_far_it_came_and_goes_on() {
         journals.iter().any(|journal| journal.metadata().is_ok_and(|metadata| metadata.len() > 0))
     };
     until("half way", || proxy.holds());
-    until("confirmed in part", &has_begun);
+    until("confirmed in part", has_begun);
     interrupt(&child);
     // It ends with the batch that is under way; half of the import is left.
     proxy.mend();

@@ -72,7 +72,9 @@ fn every_setting_of_growth_has_its_bounds() {
         change(&mut arguments, value);
         arguments
     };
-    let settings: [(fn(&mut SetPolicyArguments, u64), u64, u64); 8] = [
+    /// How a setting is made, its least and its greatest value.
+    type Setting = (fn(&mut SetPolicyArguments, u64), u64, u64);
+    let settings: [Setting; 8] = [
         (|arguments, value| arguments.split_at_record_bytes = Some(value), 64 << 10, 400 << 30),
         (|arguments, value| arguments.split_at_stable_bytes = Some(value), 1 << 20, 450 << 30),
         (|arguments, value| arguments.split_at_heap_bytes = Some(value), 1 << 20, 4 << 30),

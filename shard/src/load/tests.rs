@@ -38,7 +38,7 @@ fn one_hot_key_is_not_cut_off() {
     }
     assert_eq!(loaded((0..20_000).map(|_| hot)).boundary(0, u64::MAX), None);
     // Two keys of the same weight can be parted.
-    let two = loaded((0..20_000u64).map(|number| if hash(number) % 2 == 0 { 1_000 } else { 2_000 }));
+    let two = loaded((0..20_000u64).map(|number| if hash(number).is_multiple_of(2) { 1_000 } else { 2_000 }));
     assert_eq!(two.boundary(0, u64::MAX), Some(2_000));
 }
 
