@@ -10,6 +10,7 @@ use canopy_types::api::uploads::{
     PutChunkArguments, PutChunkResult, UploadArguments, UploadError, UploadStatusResult,
 };
 use canopy_types::limits::{CHUNK_BYTES, OPEN_UPLOADS_MAX_DEFAULT};
+use canopy_types::policy::{SetPolicyArguments, UploadPolicy};
 use canopy_types::shard::{ShardError, ShardScanArguments, ShardScanResult};
 use canopy_types::transfer::TransferEnd;
 use canopy_types::uploads::shard::{ShardGetChunkResult, ShardPutChunkResult, ShardUploadError};
@@ -481,4 +482,70 @@ fn uploads_outlive_splits_and_upgrades() {
     assert!(
         page.unwrap().records.iter().all(|record| [&b"published"[..], b"replaced", b"open"].contains(&&record.key[..]))
     );
+}
+
+/// What the platform takes for the bytes of a chunk, in cycles each: of a message from outside, and of one between canisters.
+const INGRESS_BYTE_CYCLES: u128 = 2_000;
+const CALL_BYTE_CYCLES: u128 = 1_000;
+
+#[test]
+fn an_upload_costs_at_most_a_tenth_above_the_platforms_fees_for_its_bytes() {
+    const CHUNKS: usize = 8;
+    for (is_direct, byte_cycles) in [(false, INGRESS_BYTE_CYCLES + CALL_BYTE_CYCLES), (true, INGRESS_BYTE_CYCLES)] {
+        let cluster = Cluster::builder().initial_shards(2).ready();
+        let large = Large::new(KEY, 1, CHUNKS * CHUNK_BYTES);
+        let canisters: Vec<Principal> = [cluster.router].into_iter().chain(cluster.shards()).collect();
+        let balance = || canisters.iter().map(|&canister| cluster.pic.cycle_balance(canister)).sum::<u128>();
+        let table = cluster.routing_table_as(writer()).unwrap();
+        let secret = canopy_types::HashSecret::from_slice(table.secret.as_ref().unwrap()).unwrap();
+        let table = table.into_table();
+        let before = balance();
+        let begun = large.begin(&cluster);
+        for index in 0..begun.chunks {
+            if is_direct {
+                let shard = table.find(secret.hash(&chunk_key(large.upload, index))).unwrap().shard;
+                let arguments = large.chunk_arguments(&begun.pass, index);
+                let done: ShardPutChunkResult = cluster.update(shard, writer(), "put_chunk", &arguments);
+                assert_eq!(done, Ok(()));
+            } else {
+                large.put_chunk(&cluster, &begun.pass, index);
+            }
+        }
+        large.commit(&cluster).unwrap();
+        let spent = before - balance();
+        let fees = large.value.len() as u128 * byte_cycles;
+        let percent = spent * 1_000 / fees;
+        println!(
+            "direct: {is_direct}: {spent} cycles, {} per MiB, {}.{} % of the fees",
+            spent / CHUNKS as u128,
+            percent / 10,
+            percent % 10
+        );
+        assert!(spent * 100 <= fees * 110, "{spent} cycles, and the fees for the bytes are {fees}");
+    }
+}
+
+#[test]
+fn uploads_keep_within_what_the_policy_says() {
+    let cluster = Cluster::builder().initial_shards(1).ready();
+    let uploads = UploadPolicy {
+        open_uploads_max: 2,
+        open_bytes_max: 4 * CHUNK_BYTES as u64,
+        open_milliseconds: 10 * 60_000,
+        kept_milliseconds: 2 * 60_000,
+    };
+    cluster.set_policy(&SetPolicyArguments { uploads: Some(uploads), ..SetPolicyArguments::default() }).unwrap();
+    let begin = |seed, bytes| begin(&cluster, &BeginUploadArguments::new(KEY.to_vec(), UploadId([seed; 16]), bytes));
+    let bytes_max = 4 * CHUNK_BYTES as u64;
+    let bytes = bytes_max + 1;
+    assert_eq!(begin(1, bytes).map(drop), fault(UploadFault::TooManyBytes { bytes, bytes_max }));
+    begin(1, 5).unwrap();
+    begin(2, 5).unwrap();
+    let (open, open_max) = (2, 2);
+    assert_eq!(begin(3, 5).map(drop), fault(UploadFault::TooManyUploads { open, open_max }));
+    // Abandoned after ten minutes, forgotten when no chunk can come any more.
+    pass(&cluster, Duration::from_secs(10 * 60));
+    begin(3, 5).unwrap();
+    pass(&cluster, Duration::from_secs(25 * 60));
+    assert_eq!(internal_records(&cluster), 0);
 }

@@ -1,7 +1,7 @@
 //! `policy` and `roles`: what administrators set.
 
 use canopy_types::api::ReadError;
-use canopy_types::policy::{Policy, PolicyResult, SetPolicyArguments, SetPolicyError, SetPolicyResult};
+use canopy_types::policy::{Policy, PolicyResult, SetPolicyArguments, SetPolicyError, SetPolicyResult, UploadPolicy};
 use canopy_types::roles::{Grant, GrantError, GrantResult, RevokeError, RevokeResult, Role, RolesResult};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_bytes::ByteBuf;
@@ -21,15 +21,18 @@ pub enum PolicyCommand {
     Show,
     /// Changes settings; what isn't named stays.
     #[command(
+        arg_required_else_help = true,
         after_help = "Examples:\n  canopy policy set --operations-per-minute 6000\n  canopy policy set --bytes-per-minute 0    lifts the limit"
     )]
     Set {
         /// Updates that each caller may ask for per minute, 1 to 1,000,000,000; 0 lifts the limit.
-        #[arg(long, value_name = "OPERATIONS", required_unless_present = "bytes_per_minute")]
+        #[arg(long, value_name = "OPERATIONS")]
         operations_per_minute: Option<u64>,
         /// Bytes that each caller may send and be sent per minute, 2 MiB to 1 PiB; 0 lifts the limit.
         #[arg(long, value_name = "BYTES")]
         bytes_per_minute: Option<u64>,
+        #[command(flatten)]
+        uploads: UploadSettings,
     },
 }
 
@@ -79,15 +82,58 @@ enum RoleName {
     Administrator,
 }
 
+/// Settings of uploads; what isn't named stays.
+#[derive(Args, Clone, Copy)]
+#[group(skip)]
+pub struct UploadSettings {
+    /// Uploads of large values that each caller may have open, 1 to 4,096.
+    #[arg(long, value_name = "COUNT")]
+    open_uploads: Option<u64>,
+    /// Bytes that each caller may have in open uploads, 1 MiB to 1 PiB.
+    #[arg(long, value_name = "BYTES")]
+    open_upload_bytes: Option<u64>,
+    /// Minutes for which an upload takes chunks, 1 to 43,200.
+    #[arg(long, value_name = "MINUTES")]
+    upload_minutes: Option<u64>,
+    /// Minutes for which chunks stay once their value was replaced, 1 to 43,200.
+    #[arg(long, value_name = "MINUTES")]
+    chunk_minutes: Option<u64>,
+}
+
+impl UploadSettings {
+    fn is_any(self) -> bool {
+        let settings = [self.open_uploads, self.open_upload_bytes, self.upload_minutes, self.chunk_minutes];
+        settings.iter().any(Option::is_some)
+    }
+
+    fn change(self, policy: UploadPolicy) -> UploadPolicy {
+        let milliseconds = |minutes: u64| minutes.saturating_mul(60_000);
+        UploadPolicy {
+            open_uploads_max: self.open_uploads.unwrap_or(policy.open_uploads_max),
+            open_bytes_max: self.open_upload_bytes.unwrap_or(policy.open_bytes_max),
+            open_milliseconds: self.upload_minutes.map_or(policy.open_milliseconds, milliseconds),
+            kept_milliseconds: self.chunk_minutes.map_or(policy.kept_milliseconds, milliseconds),
+        }
+    }
+}
+
 /// Shows or changes the settings.
 pub async fn policy(connection: &Connection, command: PolicyCommand, json: bool) -> Result<(), Failure> {
     let session = connection.open().await?;
     let policy = match command {
         PolicyCommand::Show => session.ask::<PolicyResult>("policy").await?.map_err(not_allowed)?,
-        PolicyCommand::Set { operations_per_minute, bytes_per_minute } => {
+        PolicyCommand::Set { operations_per_minute, bytes_per_minute, uploads } => {
+            let uploads = match uploads.is_any() {
+                true => {
+                    let policy = session.ask::<PolicyResult>("policy").await?.map_err(not_allowed)?;
+                    Some(uploads.change(policy.upload_policy()))
+                }
+                false => None,
+            };
             let arguments = SetPolicyArguments {
                 operations_per_minute_max: operations_per_minute,
                 bytes_per_minute_max: bytes_per_minute,
+                uploads,
                 ..SetPolicyArguments::default()
             };
             let set = session.call::<_, SetPolicyResult>("set_policy", &arguments).await?;
@@ -110,9 +156,14 @@ pub async fn policy(connection: &Connection, command: PolicyCommand, json: bool)
 }
 
 fn show_policy(policy: &Policy, json: bool) -> Result<(), Failure> {
+    let uploads = policy.upload_policy();
     let settings = [
         ("operations_per_minute_max", policy.operations_per_minute_max),
         ("bytes_per_minute_max", policy.bytes_per_minute_max),
+        ("open_uploads_max", Some(uploads.open_uploads_max)),
+        ("open_upload_bytes_max", Some(uploads.open_bytes_max)),
+        ("upload_open_milliseconds", Some(uploads.open_milliseconds)),
+        ("chunks_kept_milliseconds", Some(uploads.kept_milliseconds)),
     ];
     if json {
         let fields = settings.map(|(name, value)| (name.to_string(), json!(value)));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use canopy_client::transport::CallError;
-use canopy_client::{NotDone, Reason};
+use canopy_client::{NotDone, Reason, UploadFault};
 
 /// Why a command ended. Each kind has an exit code of its own, which README.md documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,6 +158,16 @@ pub fn sentence(reason: &Reason) -> String {
         Reason::NotSent { reject_code, message } | Reason::Rejected { reject_code, message } => {
             format!("not done: the network refused it (code {reject_code}: {message})")
         }
+        Reason::Upload(UploadFault::SizeOutOfBounds { bytes, bytes_max, .. }) => {
+            format!("the value has {bytes} bytes, and a value has at most {bytes_max}")
+        }
+        Reason::Upload(UploadFault::TooManyUploads { open_max, .. }) => {
+            format!("not done: the caller has {open_max} uploads open, and may have no more")
+        }
+        Reason::Upload(UploadFault::TooManyBytes { bytes_max, .. }) => {
+            format!("not done: the caller's open uploads may have {bytes_max} bytes together")
+        }
+        Reason::Upload(UploadFault::Gone) => "the value was replaced while it was read; try again".to_string(),
         Reason::NoAnswer { message } => format!("no answer came: {message}"),
         Reason::NotUnderstood { message } => {
             format!("the router and this command don't understand each other: {message}")

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use canopy_types::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use canopy_types::limits::{KEY_BYTES_MAX, LARGE_VALUE_BYTES_MAX};
 
 /// How much is taken of a folder at most.
 #[derive(Clone, Copy, Debug)]
@@ -91,8 +91,8 @@ impl Found {
             Err(error) => return self.skipped.push((path, error.to_string())),
         };
         let key = key_of(folder, &path);
-        if bytes > VALUE_BYTES_MAX as u64 {
-            self.skipped.push((path, format!("{bytes} bytes, a value may have {VALUE_BYTES_MAX}")));
+        if bytes > LARGE_VALUE_BYTES_MAX {
+            self.skipped.push((path, format!("{bytes} bytes, a value may have {LARGE_VALUE_BYTES_MAX}")));
         } else if key.len() > KEY_BYTES_MAX {
             self.skipped.push((path, format!("a path of {} bytes, a key may have {KEY_BYTES_MAX}", key.len())));
         } else if self.files.len() == limits.files_max || self.bytes + bytes > limits.bytes_max {

@@ -21,6 +21,7 @@ mod files;
 mod fleet;
 mod folders;
 mod identity;
+mod large;
 mod overview;
 mod places;
 mod records;

@@ -1,21 +1,23 @@
 //! `put`, `get`, `delete` and `scan`.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs::{self, File};
+use std::io::{self, Read, Write as _};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use canopy_client::transport::Transport;
 use canopy_client::{
-    Client, Delete, NotDone, Put, Reason, ScanOptions, ScannedRecord, SettleError, Version, Write, WriteError,
+    Client, Delete, LargeRecord, NotDone, Precondition, Put, Reason, ScanOptions, ScannedRecord, SettleError, Version,
+    Write, WriteError,
 };
-use canopy_types::limits::VALUE_BYTES_MAX;
+use canopy_types::limits::{LARGE_VALUE_BYTES_MAX, VALUE_BYTES_MAX};
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::connection::Connection;
 use crate::failure::{Failure, Kind};
-use crate::places::write_whole;
+use crate::large::{Upload, get_file, get_to_stdout, put_file};
+use crate::places::{self, write_whole};
 use crate::shown::{bar, confirm, grouped, key_json, key_text, parse_key, print_bytes, print_line, value_json};
 
 /// Bytes that are read at a time.
@@ -30,10 +32,11 @@ const MILLISECONDS: u64 = 1_000;
 pub struct PutOptions {
     /// The key, 1 to 1,024 bytes.
     key: String,
-    /// The value, up to 1 MiB; from a file with --file.
+    /// The value; from a file with --file.
     #[arg(required_unless_present = "file", conflicts_with = "file")]
     value: Option<String>,
-    /// The file that holds the value; `-` reads it from stdin.
+    /// The file that holds the value, up to 4 GiB; `-` reads it from stdin. One longer than 1 MiB is uploaded in chunks,
+    /// and the same command goes on where an earlier one ended.
     #[arg(short, long)]
     file: Option<PathBuf>,
     /// The key is in hexadecimal.
@@ -114,27 +117,39 @@ pub struct ScanCommandOptions {
 /// Stores a value.
 pub async fn put(connection: &Connection, options: PutOptions, json: bool) -> Result<(), Failure> {
     let key = parse_key(&options.key, options.hex)?;
-    let value = match (options.value, options.file) {
-        (Some(value), _) => value.into_bytes(),
+    let input = match (options.value, options.file) {
+        (Some(value), _) => Input::Short(value.into_bytes()),
         (None, Some(file)) => read_value(&file, json)?,
         (None, None) => return Err(Failure::local("there is no value")),
     };
-    let mut put = Put::new(key.clone(), value);
-    if options.if_absent {
-        put = put.if_absent();
-    }
-    if options.if_present {
-        put = put.if_present();
-    }
-    if let Some(version) = options.if_version {
-        put = put.if_version(Version(version));
-    }
-    if let Some(seconds) = options.time_to_live {
-        put = put.time_to_live_milliseconds(seconds.saturating_mul(MILLISECONDS));
-    }
+    let precondition = match options.if_version {
+        _ if options.if_absent => Some(Precondition::Absent),
+        _ if options.if_present => Some(Precondition::Present),
+        version => version.map(|version| Precondition::Version(Version(version))),
+    };
+    let time_to_live_milliseconds = options.time_to_live.map(|seconds| seconds.saturating_mul(MILLISECONDS));
     let session = connection.open().await?;
-    let result = session.client.put(put).await;
-    let reply = settled(&session.client, result).await.map_err(|failure| failure.during("put"))?;
+    let stored = match input {
+        Input::Short(value) => {
+            let mut put = Put::new(key.clone(), value);
+            if let Some(precondition) = precondition {
+                put = put.if_holds(precondition);
+            }
+            if let Some(milliseconds) = time_to_live_milliseconds {
+                put = put.time_to_live_milliseconds(milliseconds);
+            }
+            let result = session.client.put(put).await;
+            settled(&session.client, result).await
+        }
+        Input::Long(file) => {
+            let upload = Upload { key: &key, file: &file.path, precondition, time_to_live_milliseconds };
+            let bar = bar("put", file.bytes, json);
+            let stored = put_file(&session, &upload, &bar).await;
+            bar.finish_and_clear();
+            stored
+        }
+    };
+    let reply = stored.map_err(|failure| failure.during("put"))?;
     if json {
         let mut fields = key_json(&key);
         fields.insert("version".to_string(), json!(reply.version.0));
@@ -150,10 +165,26 @@ pub async fn get(connection: &Connection, options: GetOptions, json: bool) -> Re
     let client = &session.client;
     let record = if options.without_value {
         client.get_without_value(&key).await
-    } else if options.query {
-        client.get_query(&key).await
     } else {
-        client.get(&key).await
+        client.get_record(&key, options.query).await
+    };
+    let is_text = json && options.output.is_none();
+    let record = match record {
+        Err(NotDone { reason: Reason::AskAgain { bytes } }) if !is_text => {
+            let bar = bar("get", bytes, json);
+            let read = match &options.output {
+                Some(path) => get_file(client, &key, path, &bar).await,
+                None => get_to_stdout(client, &key, &bar).await,
+            };
+            bar.finish_and_clear();
+            match read.map_err(|failure| failure.during("get"))? {
+                Some(record) => return tell_large(&key, &record, options.output.as_deref(), json),
+                // Replaced by a record meanwhile.
+                None => client.get(&key).await,
+            }
+        }
+        Err(NotDone { reason: Reason::AskAgain { .. } }) => client.get(&key).await,
+        record => record,
     };
     let record = record.map_err(|not_done| Failure::from(not_done).during("get"))?;
     let Some(record) = record else {
@@ -182,6 +213,19 @@ pub async fn get(connection: &Connection, options: GetOptions, json: bool) -> Re
         }
         None => print_bytes(&record.value),
     }
+}
+
+/// Tells what was written of a large value.
+fn tell_large(key: &[u8], record: &LargeRecord, output: Option<&Path>, json: bool) -> Result<(), Failure> {
+    let Some(path) = output else { return Ok(()) };
+    if json {
+        let mut fields = key_json(key);
+        fields.insert("version".to_string(), json!(record.version.0));
+        fields.insert("expires_at_nanoseconds".to_string(), json!(record.expires_at_nanoseconds));
+        fields.insert("value_bytes".to_string(), json!(record.value_bytes));
+        return print_line(Value::Object(fields));
+    }
+    print_line(format!("{} bytes in {}", grouped(record.value_bytes), path.display()))
 }
 
 /// Removes a record.
@@ -246,11 +290,40 @@ fn record_line(record: &ScannedRecord, with_value: bool, json: bool) -> String {
     if with_value { format!("{key}\t{}", key_text(&record.value)) } else { key }
 }
 
-/// Reads a value from a file or stdin; no more than a value may have.
-fn read_value(path: &Path, json: bool) -> Result<Vec<u8>, Failure> {
+/// A value that is to be stored.
+enum Input {
+    Short(Vec<u8>),
+    /// Longer than a record.
+    Long(LongFile),
+}
+
+/// A file, which is removed in the end if it was made for the command.
+struct LongFile {
+    path: PathBuf,
+    bytes: u64,
+    is_made: bool,
+}
+
+impl Drop for LongFile {
+    fn drop(&mut self) {
+        if self.is_made {
+            // What stays is in nobody's way.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Reads a value from a file or stdin. A long one stays in its file, or goes into one, because its length must be known.
+fn read_value(path: &Path, json: bool) -> Result<Input, Failure> {
     let is_stdin = path.as_os_str() == "-";
     let name = if is_stdin { "stdin".to_string() } else { path.display().to_string() };
     let failed = |error: io::Error| Failure::local(format!("can't read {name}: {error}"));
+    if !is_stdin {
+        let bytes = fs::metadata(path).map_err(failed)?.len();
+        if bytes > VALUE_BYTES_MAX as u64 {
+            return Ok(Input::Long(LongFile { path: path.to_path_buf(), bytes, is_made: false }));
+        }
+    }
     let mut input: Box<dyn Read> =
         if is_stdin { Box::new(io::stdin()) } else { Box::new(File::open(path).map_err(failed)?) };
     let bar = bar("read", VALUE_BYTES_MAX as u64, json);
@@ -264,16 +337,33 @@ fn read_value(path: &Path, json: bool) -> Result<Vec<u8>, Failure> {
         };
         if count == 0 {
             bar.finish_and_clear();
-            return Ok(value);
+            return Ok(Input::Short(value));
         }
         value.extend_from_slice(&buffer[..count]);
         bar.inc(count as u64);
         if value.len() > VALUE_BYTES_MAX {
             bar.finish_and_clear();
-            let message = format!("{name} has more than {VALUE_BYTES_MAX} bytes, and a value has at most that many");
-            return Err(Failure::local(message));
+            return keep(&value, &mut input, &name).map(Input::Long);
         }
     }
+}
+
+/// Writes what was read and what follows into a file.
+fn keep(read: &[u8], rest: &mut dyn Read, name: &str) -> Result<LongFile, Failure> {
+    let folder = places::folder()?;
+    let path = folder.join(format!("stdin-{}", std::process::id()));
+    let failed = |error: io::Error| Failure::local(format!("can't keep {name} in {}: {error}", path.display()));
+    fs::create_dir_all(&folder).map_err(failed)?;
+    let mut kept = LongFile { path: path.clone(), bytes: 0, is_made: true };
+    let mut file = File::create(&path).map_err(failed)?;
+    file.write_all(read).map_err(failed)?;
+    let room = (LARGE_VALUE_BYTES_MAX + 1).saturating_sub(read.len() as u64);
+    kept.bytes = read.len() as u64 + io::copy(&mut rest.take(room), &mut file).map_err(failed)?;
+    if kept.bytes > LARGE_VALUE_BYTES_MAX {
+        let message = format!("{name} has more than {LARGE_VALUE_BYTES_MAX} bytes, and a value has at most that many");
+        return Err(Failure::local(message));
+    }
+    Ok(kept)
 }
 
 /// Finds out what became of a write, once more if no answer came.

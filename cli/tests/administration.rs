@@ -60,7 +60,12 @@ fn the_policy_is_shown_and_set() {
     let network = Network::start();
     assert!(network.done(&["policy", "show"]).contains("no limit"));
     let set = network.json(&["policy", "set", "--operations-per-minute", "6000"]);
-    assert_eq!(set, json!({ "operations_per_minute_max": 6000, "bytes_per_minute_max": null }));
+    let limits = json!([set["operations_per_minute_max"], set["bytes_per_minute_max"], set["open_uploads_max"]]);
+    assert_eq!(limits, json!([6000, null, 256]));
+    let set = network.json(&["policy", "set", "--open-uploads", "7", "--chunk-minutes", "2"]);
+    let uploads = json!([set["open_uploads_max"], set["chunks_kept_milliseconds"], set["upload_open_milliseconds"]]);
+    assert_eq!(uploads, json!([7, 120_000, 86_400_000]));
+    network.run(&["policy", "set", "--open-uploads", "0"]).failed(3, "uploads.open_uploads_max can't be 0");
     network.run(&["policy", "set", "--bytes-per-minute", "7"]).failed(3, "bytes_per_minute_max can't be 7");
     assert!(network.done(&["policy", "show"]).contains("6,000"));
     assert_eq!(

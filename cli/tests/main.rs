@@ -7,4 +7,5 @@ mod administration; // Roles, policy, state.
 mod bad_input; // What isn't there, isn't right, or breaks.
 mod fleet; // Shards, transfers, alarms.
 mod folders; // Imports and exports, whole and ended.
+mod large; // Values longer than a record.
 mod records; // Put, get, delete, scan.

@@ -224,6 +224,30 @@ impl<T: Transport> Client<T> {
         self.read_whole(key.as_ref(), reading).await
     }
 
+    /// Reads the record under `key` as [`Client::get`] and [`Client::get_query`] do, but no value longer than 1 MiB: that is
+    /// answered [`Reason::AskAgain`], with its length, for [`Client::get_large`].
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, NotDone, Reason};
+    ///
+    /// async fn length<T: Transport>(client: &Client<T>) -> Result<Option<u64>, NotDone> {
+    ///     match client.get_record("film", false).await {
+    ///         Err(NotDone { reason: Reason::AskAgain { bytes } }) => Ok(Some(bytes)),
+    ///         record => Ok(record?.map(|record| record.value.len() as u64)),
+    ///     }
+    /// }
+    /// ```
+    pub async fn get_record(&self, key: impl AsRef<[u8]>, one_replica: bool) -> Result<Option<Record>, NotDone> {
+        let one_replica = one_replica && self.transport.can_query_composite();
+        let reading = if one_replica { Reading::OneReplica } else { Reading::Agreed };
+        self.read_one(key.as_ref(), None, reading).await
+    }
+
     /// Reads everything about the record under `key` but its value: `value` is empty, `value_bytes` tells its length.
     ///
     /// ```

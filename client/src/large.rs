@@ -47,6 +47,14 @@ const WINDOW_MAX: usize = 64;
 const READINGS_MAX: u32 = 3;
 
 /// A large value to store under a key.
+///
+/// ```
+/// use canopy_client::{LargePut, UploadId};
+///
+/// // The name of the upload is kept until it is done, so that the same one can go on.
+/// let put = LargePut { window: 4, ..LargePut::new("film", UploadId([7; 16]), 700_000_000) };
+/// assert_eq!(put.key, b"film");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LargePut {
     /// 1 to 1,024 bytes.
@@ -197,6 +205,18 @@ impl<T: Transport> Client<T> {
     /// # Errors
     ///
     /// Why not, or that nobody knows.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, LargeError, LargePut};
+    ///
+    /// async fn store<T: Transport>(client: &Client<T>, film: &[u8]) -> Result<(), LargeError> {
+    ///     let put = LargePut::new("film", client.new_upload(), film.len() as u64);
+    ///     // Any `Source` will do, such as a file that is read as it goes.
+    ///     client.put_large(&put, &mut &film[..]).await?;
+    ///     Ok(())
+    /// }
+    /// ```
     pub async fn put_large(&self, put: &LargePut, source: &mut impl Source) -> Result<PutReply, LargeError> {
         check_key(&put.key)?;
         check_size(put.value_bytes)?;
@@ -240,6 +260,32 @@ impl<T: Transport> Client<T> {
     /// # Errors
     ///
     /// Why there is no answer. `sink` may have taken a part of the value.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, LargeError, Sink, WINDOW};
+    ///
+    /// #[derive(Default)]
+    /// struct Counted(u64);
+    ///
+    /// impl Sink for Counted {
+    ///     fn write(&mut self, bytes: Vec<u8>) -> Result<(), String> {
+    ///         self.0 += bytes.len() as u64;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn restart(&mut self) -> Result<(), String> {
+    ///         self.0 = 0;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// async fn count<T: Transport>(client: &Client<T>) -> Result<u64, LargeError> {
+    ///     let mut counted = Counted::default();
+    ///     client.get_large("film", WINDOW, &mut counted).await?;
+    ///     Ok(counted.0)
+    /// }
+    /// ```
     pub async fn get_large(
         &self,
         key: impl AsRef<[u8]>,
@@ -282,6 +328,18 @@ impl<T: Transport> Client<T> {
     /// # Errors
     ///
     /// Why there is no answer; `Gone`, some time after the value was replaced.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, NotDone};
+    ///
+    /// /// Reads the byte at a place.
+    /// async fn byte<T: Transport>(client: &Client<T>, key: &[u8], place: u64) -> Result<Option<u8>, NotDone> {
+    ///     let Some(manifest) = client.manifest(key).await? else { return Ok(None) };
+    ///     let chunk = client.chunk(key, &manifest, (place / manifest.chunk_bytes) as u32).await?;
+    ///     Ok(chunk.bytes.get((place % manifest.chunk_bytes) as usize).copied())
+    /// }
+    /// ```
     pub async fn chunk(&self, key: &[u8], manifest: &Manifest, index: u32) -> Result<Chunk, NotDone> {
         let arguments =
             GetChunkArguments { key: ByteBuf::from(key), upload: manifest.upload, pass: manifest.pass.clone(), index };
@@ -298,6 +356,18 @@ impl<T: Transport> Client<T> {
     /// # Errors
     ///
     /// Why not.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, NotDone, UploadId, UploadState};
+    ///
+    /// async fn give_up<T: Transport>(client: &Client<T>, key: &[u8], upload: UploadId) -> Result<(), NotDone> {
+    ///     if client.upload_status(key, upload).await?.state == UploadState::Open {
+    ///         client.abort_upload(key, upload).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub async fn abort_upload(&self, key: &[u8], upload: UploadId) -> Result<(), NotDone> {
         let arguments = encode(&UploadArguments { key: ByteBuf::from(key), upload });
         Ok(self.ask_router("abort_upload", &arguments).await?)

@@ -2,6 +2,7 @@
 
 use canopy_types::api::{ScanArguments, ScanPage, ScanResult, ScannedRecord};
 use canopy_types::codec::encode;
+use canopy_types::limits::VALUE_BYTES_MAX;
 use canopy_types::{HashRange, Record};
 use futures_util::stream::{self, Stream};
 use serde_bytes::ByteBuf;
@@ -197,13 +198,20 @@ impl<T: Transport> Scan<'_, T> {
         self.options.cursor.as_deref()
     }
 
-    /// Fetches the value of a record that was too long for its page; `None` if the record is gone.
+    /// Fetches the value of a record that was too long for its page; `None` if the record is gone. A large value stays where
+    /// it is, and only its length is told: [`Client::get_large`] reads it.
     async fn complete(&self, scanned: ScannedRecord) -> Result<Option<ScannedRecord>, NotDone> {
-        if self.options.without_values || scanned.value_bytes.is_none() {
+        let is_large = scanned.value_bytes.is_some_and(|bytes| bytes > VALUE_BYTES_MAX as u64);
+        if self.options.without_values || scanned.value_bytes.is_none() || is_large {
             return Ok(Some(scanned));
         }
         let reading = self.options.reading(self.client);
-        let record = self.client.read_one(&scanned.key, None, reading).await?;
+        let record = match self.client.read_one(&scanned.key, None, reading).await {
+            Err(NotDone { reason: Reason::AskAgain { bytes } }) => {
+                return Ok(Some(ScannedRecord { value_bytes: Some(bytes), ..scanned }));
+            }
+            record => record?,
+        };
         Ok(record.map(|Record { value, version, expires_at_nanoseconds, value_bytes }| ScannedRecord {
             key: scanned.key,
             value,

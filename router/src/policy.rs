@@ -2,13 +2,14 @@
 
 use canopy_types::ShardIndex;
 use canopy_types::limits::{
-    BYTES_PER_MINUTE_MAX, BYTES_PER_MINUTE_MIN, OPERATIONS_PER_MINUTE_MAX, OPERATIONS_PER_MINUTE_MIN, SPARES_MIN_MAX,
-    SPLIT_AT_HEAP_BYTES, SPLIT_AT_HEAP_BYTES_DEFAULT, SPLIT_AT_INSTRUCTIONS_PER_MINUTE,
-    SPLIT_AT_INSTRUCTIONS_PER_MINUTE_DEFAULT, SPLIT_AT_OPERATIONS_PER_MINUTE, SPLIT_AT_OPERATIONS_PER_MINUTE_DEFAULT,
-    SPLIT_AT_RECORD_BYTES, SPLIT_AT_RECORD_BYTES_DEFAULT, SPLIT_AT_STABLE_BYTES, SPLIT_AT_STABLE_BYTES_DEFAULT,
-    SPLITS_PER_HOUR_DEFAULT, SPLITS_PER_HOUR_MAX,
+    BYTES_PER_MINUTE_MAX, BYTES_PER_MINUTE_MIN, CHUNK_BYTES, OPEN_UPLOAD_BYTES_MAX_MAX, OPEN_UPLOADS_MAX_MAX,
+    OPERATIONS_PER_MINUTE_MAX, OPERATIONS_PER_MINUTE_MIN, SPARES_MIN_MAX, SPLIT_AT_HEAP_BYTES,
+    SPLIT_AT_HEAP_BYTES_DEFAULT, SPLIT_AT_INSTRUCTIONS_PER_MINUTE, SPLIT_AT_INSTRUCTIONS_PER_MINUTE_DEFAULT,
+    SPLIT_AT_OPERATIONS_PER_MINUTE, SPLIT_AT_OPERATIONS_PER_MINUTE_DEFAULT, SPLIT_AT_RECORD_BYTES,
+    SPLIT_AT_RECORD_BYTES_DEFAULT, SPLIT_AT_STABLE_BYTES, SPLIT_AT_STABLE_BYTES_DEFAULT, SPLITS_PER_HOUR_DEFAULT,
+    SPLITS_PER_HOUR_MAX, UPLOAD_MILLISECONDS_MAX, UPLOAD_MILLISECONDS_MIN,
 };
-use canopy_types::policy::{Policy, SetPolicyArguments, SetPolicyError};
+use canopy_types::policy::{Policy, SetPolicyArguments, SetPolicyError, UploadPolicy};
 
 #[cfg(test)]
 mod tests;
@@ -141,6 +142,10 @@ pub fn change(policy: &Policy, arguments: &SetPolicyArguments) -> Result<Policy,
             (1, SPLIT_AT_RECORD_BYTES.1),
         )?,
         spares_min: setting_of(policy.spares_min, arguments.spares_min, "spares_min", (1, SPARES_MIN_MAX))?,
+        uploads: match arguments.uploads {
+            None => policy.uploads,
+            Some(uploads) => Some(check_uploads(uploads)?),
+        },
     };
     let thresholds = Thresholds::of(&changed);
     if let (Some(below), Some(split)) = (thresholds.merge_below_record_bytes, thresholds.record_bytes)
@@ -152,6 +157,22 @@ pub fn change(policy: &Policy, arguments: &SetPolicyArguments) -> Result<Policy,
         });
     }
     Ok(changed)
+}
+
+fn check_uploads(uploads: UploadPolicy) -> Result<UploadPolicy, SetPolicyError> {
+    let times = (UPLOAD_MILLISECONDS_MIN, UPLOAD_MILLISECONDS_MAX);
+    let settings = [
+        ("uploads.open_uploads_max", uploads.open_uploads_max, (1, OPEN_UPLOADS_MAX_MAX)),
+        ("uploads.open_bytes_max", uploads.open_bytes_max, (CHUNK_BYTES as u64, OPEN_UPLOAD_BYTES_MAX_MAX)),
+        ("uploads.open_milliseconds", uploads.open_milliseconds, times),
+        ("uploads.kept_milliseconds", uploads.kept_milliseconds, times),
+    ];
+    match settings.iter().find(|(_, value, (min, max))| !(min..=max).contains(&value)) {
+        None => Ok(uploads),
+        Some(&(setting, value, (value_min, value_max))) => {
+            Err(SetPolicyError::OutOfBounds { setting: setting.to_string(), value, value_min, value_max })
+        }
+    }
 }
 
 /// Chooses a setting: null leaves it, 0 turns off what it is for.

@@ -11,6 +11,7 @@ use canopy_types::api::uploads::{
     GetManifestArguments, GetManifestResult, PutChunkArguments, UploadArguments, UploadError, UploadStatus,
 };
 use canopy_types::limits::CHUNK_BYTES;
+use canopy_types::policy::UploadPolicy;
 use canopy_types::shard::ShardError;
 use canopy_types::uploads::shard::{
     OpenUploadArguments, PublishUploadArguments, ShardGetChunkResult, ShardGetManifestResult, ShardUploadArguments,
@@ -33,11 +34,7 @@ mod chunks;
 pub mod collecting;
 pub mod open;
 
-/// How long an upload takes chunks, in milliseconds: 24 hours.
-const OPEN_MILLISECONDS: u64 = 24 * 60 * 60 * 1_000;
-
-/// How long chunks stay once their value was replaced, or their upload given up, in milliseconds: 15 minutes.
-const KEPT_MILLISECONDS: u64 = 15 * 60 * 1_000;
+use open::Opening;
 
 /// Checks that `caller` may do what `required` may with the key of its arguments, and counts it if it is an update.
 fn admit<A>(
@@ -73,15 +70,14 @@ pub async fn begin(
     check_time_to_live(begin.time_to_live_milliseconds).map_err(refuse)?;
     let shard = shard_of_key(&begin.key)?;
     let (upload, value_bytes, now) = (begin.upload, begin.value_bytes, ic_cdk::api::time());
-    let until = now + OPEN_MILLISECONDS * 1_000_000;
+    let UploadPolicy { open_milliseconds, kept_milliseconds, .. } = state::with(|state| state.policy().upload_policy());
+    let until = now + open_milliseconds * 1_000_000;
     // Counted before it is there, so that it is never there uncounted.
-    let is_new = state::with(|state| open::count(&mut state.open_uploads, caller, upload, value_bytes, until, now))?;
-    let arguments = OpenUploadArguments {
-        caller,
-        begin,
-        open_milliseconds: OPEN_MILLISECONDS,
-        kept_milliseconds: KEPT_MILLISECONDS,
-    };
+    let is_new = state::with(|state| {
+        let policy = state.policy().upload_policy();
+        open::count(&mut state.open_uploads, &policy, &Opening { owner: caller, upload, value_bytes, until, now })
+    })?;
+    let arguments = OpenUploadArguments { caller, begin, open_milliseconds, kept_milliseconds };
     let opened: Result<UploadRecord, UploadError> = ask(shard, "open_upload", &arguments, deadline).await;
     let is_open = |record: &UploadRecord| record.state == UploadState::Open;
     // After the await the same upload may have been begun again, which counts nothing.

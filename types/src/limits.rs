@@ -23,11 +23,29 @@ pub const CHUNK_BYTES: usize = VALUE_BYTES_MAX;
 /// Most chunks of a value. Their digests fit one message 16 times.
 pub const CHUNKS_MAX: u32 = 4096;
 
-/// Most uploads that a caller may have open.
+/// Uploads that a caller may have open, unless the policy says otherwise.
 pub const OPEN_UPLOADS_MAX_DEFAULT: u64 = 256;
 
-/// Most bytes of values that a caller may have in open uploads: 64 GiB.
+/// Most uploads that a policy may let a caller have open: so many entries are added up when one begins.
+pub const OPEN_UPLOADS_MAX_MAX: u64 = 4096;
+
+/// Bytes of values that a caller may have in open uploads, unless the policy says otherwise: 64 GiB.
 pub const OPEN_UPLOAD_BYTES_MAX_DEFAULT: u64 = 64 << 30;
+
+/// Most bytes that a policy may let a caller have in open uploads: 1 PiB.
+pub const OPEN_UPLOAD_BYTES_MAX_MAX: u64 = 1 << 50;
+
+/// How long an upload takes chunks, in milliseconds, unless the policy says otherwise: 24 hours.
+pub const UPLOAD_OPEN_MILLISECONDS_DEFAULT: u64 = 24 * 60 * 60 * 1000;
+
+/// How long chunks stay once their value was replaced, or their upload given up, in milliseconds, unless the policy says
+/// otherwise: 15 minutes.
+pub const CHUNKS_KEPT_MILLISECONDS_DEFAULT: u64 = 15 * 60 * 1000;
+
+/// Shortest and longest of these times that a policy may choose, in milliseconds: 1 minute to 30 days.
+pub const UPLOAD_MILLISECONDS_MIN: u64 = 60 * 1000;
+/// As above.
+pub const UPLOAD_MILLISECONDS_MAX: u64 = 30 * 24 * 60 * 60 * 1000;
 
 /// Most uploads that all callers together may have open.
 pub const OPEN_UPLOADS_TOTAL_MAX: u64 = 65_536;

@@ -4,6 +4,10 @@ use candid::{CandidType, Principal};
 use serde::{Deserialize, Serialize};
 
 use crate::api::ReadError;
+use crate::limits::{
+    CHUNKS_KEPT_MILLISECONDS_DEFAULT, OPEN_UPLOAD_BYTES_MAX_DEFAULT, OPEN_UPLOADS_MAX_DEFAULT,
+    UPLOAD_OPEN_MILLISECONDS_DEFAULT,
+};
 use crate::rate::RateLimits;
 
 /// The settings. New fields are optional.
@@ -32,9 +36,42 @@ pub struct Policy {
     /// How many empty shards there shall be at least, so that a split waits for nothing. Null or 0: as many as the
     /// forecast asks for, which is one as soon as any shard is half way to a split.
     pub spares_min: Option<u64>,
+    /// What uploads of large values may use, and how long. Null: the defaults of [`UploadPolicy`].
+    pub uploads: Option<UploadPolicy>,
+}
+
+/// What uploads of large values may use, and how long they and their chunks stay. Uploads keep the times that held when
+/// they began.
+#[derive(CandidType, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadPolicy {
+    /// Uploads that each caller may have open, 1 to 4,096; 256 at first.
+    pub open_uploads_max: u64,
+    /// Bytes of values that each caller may have in open uploads, 1 MiB to 1 PiB; 64 GiB at first.
+    pub open_bytes_max: u64,
+    /// How long an upload takes chunks, in milliseconds, 1 minute to 30 days; 24 hours at first.
+    pub open_milliseconds: u64,
+    /// How long chunks stay once their value was replaced, or their upload given up, in milliseconds, 1 minute to 30 days;
+    /// 15 minutes at first.
+    pub kept_milliseconds: u64,
+}
+
+impl Default for UploadPolicy {
+    fn default() -> Self {
+        Self {
+            open_uploads_max: OPEN_UPLOADS_MAX_DEFAULT,
+            open_bytes_max: OPEN_UPLOAD_BYTES_MAX_DEFAULT,
+            open_milliseconds: UPLOAD_OPEN_MILLISECONDS_DEFAULT,
+            kept_milliseconds: CHUNKS_KEPT_MILLISECONDS_DEFAULT,
+        }
+    }
 }
 
 impl Policy {
+    /// Tells what uploads may use.
+    pub fn upload_policy(&self) -> UploadPolicy {
+        self.uploads.unwrap_or_default()
+    }
+
     /// Tells what each caller may use per minute.
     pub fn rate_limits(&self) -> RateLimits {
         RateLimits {
@@ -67,6 +104,8 @@ pub struct SetPolicyArguments {
     pub merge_below_record_bytes: Option<u64>,
     /// As in [`Policy`], 1 to 64, or 0.
     pub spares_min: Option<u64>,
+    /// What uploads may use, and how long; all four together.
+    pub uploads: Option<UploadPolicy>,
 }
 
 /// Why nothing was set.

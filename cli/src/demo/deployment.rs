@@ -1,9 +1,11 @@
 //! A router on an embedded network, and calls to it.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use candid::Principal;
+use canopy_client::transport::PocketTransport;
 use canopy_simulator::server::{Server, ServerOptions};
 use canopy_types::api::RoutingTableResult;
 use canopy_types::codec::{decode, encode};
@@ -33,7 +35,7 @@ const NO_ARGUMENTS: &[u8] = b"DIDL\0\0";
 /// A network with a router that is ready.
 pub struct Deployment {
     // Declared before the server, so that its instance is deleted while the server still listens.
-    network: PocketIc,
+    network: Rc<PocketIc>,
     server: Server,
     router: Principal,
     canisters: Vec<Principal>,
@@ -53,7 +55,7 @@ impl Deployment {
         network.add_cycles(router, ROUTER_CYCLES);
         let init = InitArguments { initial_shards: Some(shards), ..InitArguments::default() };
         network.install_canister(router, canopy_artifacts::ROUTER_WASM.to_vec(), encode(&init), Some(OPERATOR));
-        let mut deployment = Self { network, server, router, canisters: vec![router] };
+        let mut deployment = Self { network: Rc::new(network), server, router, canisters: vec![router] };
         deployment.wait_until_ready()?;
         let policy = SetPolicyArguments {
             split_at_record_bytes: Some(split_at),
@@ -85,6 +87,11 @@ impl Deployment {
 
     pub fn router(&self) -> Principal {
         self.router
+    }
+
+    /// Gives what the client library speaks through, as whoever the demo is.
+    pub fn transport(&self) -> PocketTransport {
+        PocketTransport::new(self.network.clone(), OPERATOR)
     }
 
     /// Asks the router which shard owns what.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use canopy_types::codec::encode;
-use canopy_types::limits::SPLIT_AT_RECORD_BYTES;
+use canopy_types::limits::{SPLIT_AT_RECORD_BYTES, VALUE_BYTES_MAX};
 use canopy_types::{GetArguments, GetError, GetResult, PutArguments, PutError, PutResult};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
@@ -22,6 +22,7 @@ use crate::shown;
 mod deployment;
 mod figures;
 mod growing;
+mod large;
 mod report;
 
 /// Files and bytes that one demo imports at most.
@@ -70,9 +71,18 @@ pub fn run(folder: Option<PathBuf>, shards: u32, split_at: Option<u64>, seed: u6
     let mut puts = Figures::default();
     let mut gets = Figures::default();
     let mut growing = Growing::default();
-    let (stored, failed) = import(&mut deployment, &found.files, &mut puts, &mut growing)?;
+    let (records, in_chunks): (Vec<File>, Vec<File>) =
+        found.files.iter().cloned().partition(|file| file.bytes <= VALUE_BYTES_MAX as u64);
+    let (stored, failed) = import(&mut deployment, &records, &mut puts, &mut growing)?;
     let mut differences = compare(&deployment, &stored, &mut gets)?;
     differences.extend(failed);
+    if !in_chunks.is_empty() {
+        let (stored, failed) = large::import(&deployment, &in_chunks);
+        differences.extend(large::compare(&deployment, &stored));
+        differences.extend(failed);
+        let bytes: u64 = in_chunks.iter().map(|file| file.bytes).sum();
+        println!("{} files, {bytes} bytes are longer than a record and went in chunks", in_chunks.len());
+    }
 
     let table = deployment.routing_table()?;
     println!("{}", report::shards(&deployment.shards(&table)?));

@@ -9,11 +9,13 @@ use base64::engine::general_purpose::STANDARD;
 use candid::Principal;
 use canopy_client::{ScanOptions, ScannedRecord};
 use clap::Args;
+use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use super::{Ending, Tally, names};
-use crate::connection::Connection;
+use crate::connection::{Connection, Session};
 use crate::failure::Failure;
+use crate::large::get_file;
 use crate::places::write_whole;
 use crate::shown::{confirm, key_text, spinner};
 
@@ -77,7 +79,16 @@ pub async fn run(connection: &Connection, options: ExportOptions, ending: &Endin
             Ok(None) => break Ok(()),
             Err(not_done) => break Err(tally.so_far(Failure::from(not_done).during("export"), "written")),
         };
-        let written = page.iter().try_for_each(|record| write(folder, record, &options.prefix, &mut tally));
+        let mut written = Ok(());
+        for record in &page {
+            written = match record.value_bytes {
+                Some(_) => write_large(&session, folder, record, &options.prefix, &mut tally).await,
+                None => write(folder, record, &options.prefix, &mut tally),
+            };
+            if written.is_err() {
+                break;
+            }
+        }
         if let Err(failure) = written {
             break Err(tally.so_far(failure, "written"));
         }
@@ -120,6 +131,47 @@ fn write(folder: &Path, record: &ScannedRecord, prefix: &str, tally: &mut Tally)
     tally.files += 1;
     tally.bytes += record.value.len() as u64;
     Ok(())
+}
+
+/// Reads a value that is longer than a record into its file.
+async fn write_large(
+    session: &Session,
+    folder: &Path,
+    record: &ScannedRecord,
+    prefix: &str,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    let key = record.key.strip_prefix(prefix.as_bytes()).unwrap_or(&record.key);
+    if key.is_empty() {
+        return write(folder, record, prefix, tally);
+    }
+    let path = folder.join(names::path_of(key));
+    // An empty file first, which finds out whether the path is free.
+    let path = match write_below(&path, &[]) {
+        Err(error) if is_in_the_way(&error) => {
+            let other = folder.join(names::hexadecimal_path(key));
+            write_below(&other, &[]).map(|()| other)
+        }
+        other => other.map(|()| path.clone()),
+    };
+    let path = path.map_err(|error| Failure::local(format!("can't write {}: {error}", key_text(key))))?;
+    match get_file(&session.client, &record.key, &path, &ProgressBar::hidden()).await? {
+        Some(large) => {
+            tally.files += 1;
+            tally.bytes += large.value_bytes;
+            Ok(())
+        }
+        // Deleted, or replaced by a record, since its page was read.
+        None => match session.client.get(&record.key).await? {
+            Some(now) => {
+                let value_bytes = None;
+                let now = ScannedRecord { value: now.value, version: now.version, value_bytes, ..record.clone() };
+                write(folder, &now, prefix, tally)
+            }
+            None => fs::remove_file(&path)
+                .map_err(|error| Failure::local(format!("can't remove {}: {error}", path.display()))),
+        },
+    }
 }
 
 /// Writes a file, and makes the folders above it.

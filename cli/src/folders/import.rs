@@ -3,18 +3,20 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use canopy_client::{Put, WriteError};
+use canopy_client::{Precondition, Put, WriteError};
 use canopy_types::limits::VALUE_BYTES_MAX;
 use clap::Args;
+use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
 
 use super::journal::{Content, Journal};
 use super::{Ending, Tally, names};
 use crate::connection::{Connection, Session};
-use crate::failure::{Failure, sentence};
+use crate::failure::{Failure, Kind, sentence};
 use crate::files::{self, File, Limits};
+use crate::large::{Upload, digest, put_file};
 use crate::records::{is_of_one_record, settled};
 use crate::shown::bar;
 
@@ -42,7 +44,7 @@ pub struct ImportOptions {
     anew: bool,
 }
 
-/// A file that was read.
+/// A file that was read, or digested if it is longer than a record.
 struct Read {
     name: String,
     bytes: u64,
@@ -77,25 +79,37 @@ pub async fn run(connection: &Connection, options: ImportOptions, ending: &Endin
             bar.finish_and_clear();
             return Err(tally.interrupted("stored"));
         }
-        let (mut read, mut puts, mut batch_bytes) = (vec![], vec![], 0);
+        let (mut read, mut puts, mut long, mut batch_bytes) = (vec![], vec![], vec![], 0);
         while let Some(file) = files.next_if(|file| {
-            puts.len() < BATCH_FILES_MAX && (puts.is_empty() || batch_bytes + file.bytes <= BATCH_BYTES_MAX)
+            let is_full = puts.len() >= BATCH_FILES_MAX || !long.is_empty();
+            !is_full && (puts.is_empty() || batch_bytes + file.bytes <= BATCH_BYTES_MAX)
         }) {
+            let path = &file.path;
             let Some((file, value)) = read_file(&folder, file, &options.prefix, &mut tally) else { continue };
             if !keys.insert(file.key.clone()) {
                 tally.troubles.push((file.name, "another file has the same key".to_string()));
             } else if journal.holds(&file.key, &file.content) {
                 tally.before += 1;
                 bar.inc(file.bytes);
+            } else if value.is_none() {
+                long.push((file, path));
             } else {
+                let value = value.unwrap_or_default();
                 batch_bytes += file.bytes;
                 let put = Put::new(file.key.clone(), value);
                 puts.push(if options.if_absent { put.if_absent() } else { put });
                 read.push(file);
             }
         }
-        let stored = store(&session, read, puts, &mut journal, &mut tally).await;
+        let mut stored = store(&session, read, puts, &mut journal, &mut tally).await.map(|()| 0);
         bar.set_position(bar.position() + batch_bytes);
+        for (file, path) in long {
+            if stored.is_ok() {
+                let before = bar.position();
+                stored = store_long(&session, file, path, options.if_absent, &mut journal, &mut tally).await;
+                bar.set_position(before + stored.as_ref().copied().unwrap_or(0));
+            }
+        }
         bar.set_message(format!("{} files", tally.files));
         if let Err(failure) = stored {
             bar.finish_and_clear();
@@ -109,26 +123,60 @@ pub async fn run(connection: &Connection, options: ImportOptions, ending: &Endin
 }
 
 /// Reads a file, and notes when it can't be stored.
-fn read_file(folder: &std::path::Path, file: &File, prefix: &str, tally: &mut Tally) -> Option<(Read, Vec<u8>)> {
+fn read_file(folder: &Path, file: &File, prefix: &str, tally: &mut Tally) -> Option<(Read, Option<Vec<u8>>)> {
     let below = file.path.strip_prefix(folder).expect("the walk starts at the folder");
     let key = names::key_of(below)?;
     let name = below.display().to_string();
     let key = [prefix.as_bytes(), &key].concat();
+    if file.bytes > VALUE_BYTES_MAX as u64 {
+        return match digest(&file.path) {
+            Ok(content) => Some((Read { name, bytes: file.bytes, key, content }, None)),
+            Err(error) => {
+                tally.troubles.push((name, error.to_string()));
+                None
+            }
+        };
+    }
     match fs::read(&file.path) {
         Ok(value) if value.len() > VALUE_BYTES_MAX => {
-            let why = format!("{} bytes, a value may have {VALUE_BYTES_MAX}", value.len());
-            tally.troubles.push((name, why));
+            tally.troubles.push((name, "it grew while it was read".to_string()));
             None
         }
         Ok(value) => {
             let content = Sha256::digest(&value).into();
-            Some((Read { name, bytes: value.len() as u64, key, content }, value))
+            Some((Read { name, bytes: value.len() as u64, key, content }, Some(value)))
         }
         Err(error) => {
             tally.troubles.push((name, error.to_string()));
             None
         }
     }
+}
+
+/// Stores a file that is longer than a record, and notes it. Gives its length.
+async fn store_long(
+    session: &Session,
+    file: Read,
+    path: &Path,
+    if_absent: bool,
+    journal: &mut Journal,
+    tally: &mut Tally,
+) -> Result<u64, Failure> {
+    let precondition = if_absent.then_some(Precondition::Absent);
+    let upload = Upload { key: &file.key, file: path, precondition, time_to_live_milliseconds: None };
+    match put_file(session, &upload, &ProgressBar::hidden()).await {
+        Ok(_) => {
+            tally.files += 1;
+            tally.bytes += file.bytes;
+            journal.note([(&file.key[..], file.content)].into_iter())?;
+        }
+        // About this one file.
+        Err(failure) if matches!(failure.kind, Kind::Refused | Kind::Local) => {
+            tally.troubles.push((file.name, failure.to_string()));
+        }
+        Err(failure) => return Err(failure),
+    }
+    Ok(file.bytes)
 }
 
 /// Stores a batch and notes what is stored, before anything that ends the import is told.

@@ -104,3 +104,23 @@ fn shards_differ_in_when_they_are_split_by_less_than_a_quarter() {
     all.dedup();
     assert_eq!((all.len(), all[0]), (16, 4_900));
 }
+
+#[test]
+fn uploads_are_bounded_within_bounds() {
+    let uploads = UploadPolicy { open_uploads_max: 7, ..UploadPolicy::default() };
+    let asked = |uploads| SetPolicyArguments { uploads: Some(uploads), ..SetPolicyArguments::default() };
+    let policy = change(&Policy::default(), &asked(uploads)).unwrap();
+    assert_eq!((policy.upload_policy(), Policy::default().upload_policy()), (uploads, UploadPolicy::default()));
+    assert_eq!(change(&policy, &SetPolicyArguments::default()), Ok(policy.clone()));
+    let none = UploadPolicy { open_uploads_max: 0, ..uploads };
+    let setting = "uploads.open_uploads_max".to_string();
+    let expected = SetPolicyError::OutOfBounds { setting, value: 0, value_min: 1, value_max: 4096 };
+    assert_eq!(change(&policy, &asked(none)), Err(expected));
+    for nonsense in [
+        UploadPolicy { open_bytes_max: 1, ..uploads },
+        UploadPolicy { open_milliseconds: UPLOAD_MILLISECONDS_MAX + 1, ..uploads },
+        UploadPolicy { kept_milliseconds: UPLOAD_MILLISECONDS_MIN - 1, ..uploads },
+    ] {
+        assert!(change(&policy, &asked(nonsense)).is_err(), "{nonsense:?}");
+    }
+}

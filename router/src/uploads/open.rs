@@ -4,7 +4,8 @@
 //! lost on the way ends with the upload's time.
 
 use candid::Principal;
-use canopy_types::limits::{OPEN_UPLOAD_BYTES_MAX_DEFAULT, OPEN_UPLOADS_MAX_DEFAULT, OPEN_UPLOADS_TOTAL_MAX};
+use canopy_types::limits::OPEN_UPLOADS_TOTAL_MAX;
+use canopy_types::policy::UploadPolicy;
 use canopy_types::{UploadFault, UploadId};
 use ic_stable_structures::{Memory, StableBTreeMap};
 
@@ -21,6 +22,17 @@ pub type Entry = [u8; 16];
 
 /// Entries that are looked at for ones whose time is over, when there are as many as may be.
 const LOOKED_AT_MAX: usize = 1_024;
+
+/// An upload that is about to begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    pub owner: Principal,
+    pub upload: UploadId,
+    pub value_bytes: u64,
+    /// Until when it takes chunks, in nanoseconds.
+    pub until: u64,
+    pub now: u64,
+}
 
 fn key(owner: Principal, upload: UploadId) -> Key {
     let mut key = [0; OWNER_BYTES + UPLOAD_BYTES];
@@ -43,12 +55,10 @@ fn number(entry: &Entry, at: usize) -> u64 {
 /// `TooManyUploads`, `TooManyBytes`, or `ServiceFull`; nothing is counted then.
 pub fn count<M: Memory>(
     open: &mut StableBTreeMap<Key, Entry, M>,
-    owner: Principal,
-    upload: UploadId,
-    value_bytes: u64,
-    until: u64,
-    now: u64,
+    policy: &UploadPolicy,
+    opening: &Opening,
 ) -> Result<bool, UploadFault> {
+    let Opening { owner, upload, value_bytes, until, now } = *opening;
     let new = key(owner, upload);
     if open.contains_key(&new) {
         return Ok(false);
@@ -60,7 +70,7 @@ pub fn count<M: Memory>(
         uploads += 1;
         bytes = bytes.saturating_add(number(&entry.value(), 0));
     }
-    let (open_max, bytes_max) = (OPEN_UPLOADS_MAX_DEFAULT, OPEN_UPLOAD_BYTES_MAX_DEFAULT);
+    let (open_max, bytes_max) = (policy.open_uploads_max, policy.open_bytes_max);
     if uploads >= open_max {
         return Err(UploadFault::TooManyUploads { open: uploads, open_max });
     }

@@ -3,8 +3,8 @@ use canopy_types::api::uploads::{BeginUploadArguments, GetChunkArguments, PutChu
 use canopy_types::limits::CHUNK_BYTES;
 use canopy_types::shard::ShardError;
 use canopy_types::uploads::shard::{
-    ChunksArguments, FinishCollectionArguments, OpenUploadArguments, PublishUploadArguments, ShardUploadArguments,
-    ShardUploadError,
+    ChunksArguments, DueUpload, FinishCollectionArguments, OpenUploadArguments, PublishUploadArguments,
+    ShardUploadArguments, ShardUploadError,
 };
 use canopy_types::wire::{DeleteRef, PutRef};
 use canopy_types::{Digest, HashRange, Precondition, UploadFault, UploadState, Version};
@@ -335,4 +335,131 @@ fn a_sweep_puts_due_uploads_off_one_by_one_within_its_budget() {
         sweeps += 1;
     }
     assert_eq!((sweeps, state.store.take_due().len()), (39, 40));
+}
+
+/// Random numbers from a seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// Has the router collect what was asked for, or a part of it, or a part of the steps.
+fn collect(state: &mut State, asked: &mut Vec<DueUpload>, chance: &mut Chance, is_reliable: bool) {
+    asked.extend(state.collections.take());
+    let mut later = vec![];
+    for due in std::mem::take(asked) {
+        let fate = if is_reliable { 0 } else { chance.below(5) };
+        if fate == 1 {
+            continue;
+        }
+        state.delete_chunks(&ChunksArguments { upload: due.upload, indexes: (0..due.chunks).collect() }).unwrap();
+        if fate != 2 {
+            let DueUpload { hash, upload, last, .. } = due;
+            state.finish_collection(&FinishCollectionArguments { hash, upload, last }).unwrap();
+        }
+        if fate == 3 {
+            // Comes again, late.
+            later.push(due);
+        }
+    }
+    *asked = later;
+}
+
+#[test]
+fn whatever_is_lost_or_late_published_chunks_stay_and_all_others_go() {
+    const STEPS: u64 = 600;
+    for seed in 0..8 {
+        let mut chance = Chance(seed);
+        let memory = DefaultMemoryImpl::default();
+        let mut state = State::create(memory.clone(), &arguments());
+        let (mut now, mut number, mut asked) = (NOW, 0_u64, vec![]);
+        let mut uploads: Vec<(UploadId, Vec<u8>, ByteBuf)> = vec![];
+        let keys = [&b"one"[..], b"two", b"three"];
+        let bytes_of = |upload: UploadId| upload.0[..5].to_vec();
+        for _ in 0..STEPS {
+            state.store.observe_clock(now);
+            let key = keys[chance.below(3) as usize];
+            let picked = (!uploads.is_empty()).then(|| uploads[chance.below(uploads.len() as u64) as usize].clone());
+            match (chance.below(12), picked) {
+                (0..=1, _) => {
+                    number += 1;
+                    let mut id = [seed as u8; 16];
+                    id[..8].copy_from_slice(&number.to_le_bytes());
+                    let begin = BeginUploadArguments::new(key.to_vec(), UploadId(id), 5);
+                    let (open_milliseconds, kept_milliseconds) = (1_800_000, 120_000);
+                    let caller = owner();
+                    let open = OpenUploadArguments { caller, begin, open_milliseconds, kept_milliseconds };
+                    uploads.push((UploadId(id), key.to_vec(), state.open_upload(&open).unwrap().pass));
+                }
+                (2..=3, Some((upload, key, pass))) => {
+                    let bytes = bytes_of(upload);
+                    let digest = Digest::of(&bytes);
+                    let (key, index, caller) = (key.into(), 0, None);
+                    let chunk = PutChunkArguments { key, upload, pass, index, digest, bytes: bytes.into(), caller };
+                    match state.put_chunk(owner(), &chunk) {
+                        Ok(()) | Err(ShardUploadError::Upload(UploadFault::TooLate { .. })) => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+                (4..=5, Some((upload, key, _))) => {
+                    // As the router does: only when all chunks are there.
+                    let chunks = ChunksArguments { upload, indexes: vec![0] };
+                    if state.chunk_digests(&chunks).unwrap().present.as_slice() == [1] {
+                        let (caller, key, digest) = (owner(), key.into(), Digest::of(&bytes_of(upload)));
+                        // Refused when it is over, which is its answer.
+                        drop(state.publish_upload(&PublishUploadArguments { caller, key, upload, digest }));
+                    }
+                }
+                (6, Some((upload, key, _))) => {
+                    drop(state.close_upload(&ShardUploadArguments { caller: owner(), key: key.into(), upload }));
+                }
+                (7, _) => {
+                    let put = PutRef {
+                        key,
+                        value: b"small",
+                        precondition: None,
+                        time_to_live_milliseconds: None,
+                        operation: None,
+                    };
+                    state.put(&Origin { caller: &[1], operation: None, index: 0 }, &put).unwrap();
+                }
+                (8, _) => {
+                    let delete = DeleteRef { key, precondition: None, operation: None };
+                    state.delete(&Origin { caller: &[1], operation: None, index: 0 }, &delete).unwrap();
+                }
+                (9, _) => now += chance.below(10 * MINUTE),
+                (10, _) => {
+                    state = State::open(memory.clone());
+                    state.store.observe_clock(now);
+                }
+                _ => {
+                    for _ in 0..3 {
+                        state.run(now);
+                    }
+                    collect(&mut state, &mut asked, &mut chance, false);
+                }
+            }
+            for key in keys {
+                if let Some(manifest) = state.manifest(key).unwrap() {
+                    let (upload, pass, index) = (manifest.upload, manifest.pass, 0);
+                    let get = GetChunkArguments { key: key.to_vec().into(), upload, pass, index };
+                    let reply = state.get_chunk(&get).expect("a published chunk is there");
+                    assert!(reply.ends_with(&bytes_of(upload)), "seed {seed}");
+                }
+            }
+        }
+        for _ in 0..200 {
+            now += MINUTE;
+            state.store.observe_clock(now);
+            state.run(now);
+            collect(&mut state, &mut asked, &mut chance, true);
+        }
+        state.store.check_invariants().unwrap();
+        let published = keys.iter().filter(|key| state.manifest(key).unwrap().is_some()).count() as u64;
+        assert_eq!(state.store.statistics().internal_records, 2 * published, "seed {seed}");
+    }
 }

@@ -1,10 +1,24 @@
 use super::*;
+use canopy_types::limits::{OPEN_UPLOAD_BYTES_MAX_DEFAULT, OPEN_UPLOADS_MAX_DEFAULT};
 use ic_stable_structures::DefaultMemoryImpl;
 
 const GIB: u64 = 1 << 30;
 
-fn table() -> StableBTreeMap<Key, Entry, DefaultMemoryImpl> {
+fn table() -> Open {
     StableBTreeMap::init(DefaultMemoryImpl::default())
+}
+
+type Open = StableBTreeMap<Key, Entry, DefaultMemoryImpl>;
+
+fn count(
+    open: &mut Open,
+    owner: Principal,
+    upload: UploadId,
+    value_bytes: u64,
+    until: u64,
+    now: u64,
+) -> Result<bool, UploadFault> {
+    super::count(open, &UploadPolicy::default(), &Opening { owner, upload, value_bytes, until, now })
 }
 
 fn id(number: u64) -> UploadId {
