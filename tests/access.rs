@@ -177,7 +177,7 @@ fn needed(canister: Canister, method: &str) -> Option<May> {
         (_, "put_chunk") => Some(May::Write),
         (Canister::Router, "begin_upload" | "commit_upload" | "abort_upload" | "upload_status") => Some(May::Write),
         (Canister::Router, "collect_uploads") => None,
-        (Canister::Shard, "set_roles" | "import_batch" | "hand_over") => None,
+        (Canister::Shard, "set_roles" | "import_batch" | "hand_over" | "recall") => None,
         (Canister::Shard, name) if UPLOADS_FOR_ROUTERS.contains(&name) => None,
         _ => Some(May::Administer),
     }

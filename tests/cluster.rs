@@ -219,6 +219,11 @@ impl Cluster {
         }
     }
 
+    /// Shows the same network with another router.
+    pub fn with_router(&self, router: Principal) -> Self {
+        Self { pic: self.pic.clone(), router, relay: self.relay }
+    }
+
     /// Waits until the router serves; fails after a bounded number of turns with its status.
     pub fn wait_until_ready(&self) -> Status {
         self.wait("ready", Pace::BRISK, |status| status.ready)

@@ -1,16 +1,19 @@
 //! Shards that are split because they fill, get no memory or are busy, without being asked.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use canopy_types::growth::{GrowthAction, GrowthDecision, GrowthNotice, GrowthReason, GrowthStatus, ShardReading};
 use canopy_types::policy::SetPolicyArguments;
 use canopy_types::status::Status;
 use canopy_types::transfer::{TransferEnd, TransferStage, TransferStatus};
-use canopy_types::{BusyReason, PutError, PutItem, PutManyArguments, PutManyResult, ShardIndex};
+use canopy_types::{
+    BusyReason, GetManyArguments, GetManyResult, PutError, PutItem, PutManyArguments, PutManyResult, ShardIndex,
+};
 use pocket_ic::CanisterSettings;
 
 use crate::cluster::{Cluster, Pace, T};
-use crate::people::{administrator, writer};
+use crate::people::{administrator, owner, reader, writer};
 use crate::split::{FIRST, records_of};
 
 /// Bytes of a value.
@@ -205,7 +208,7 @@ fn a_shard_whom_the_platform_warns_of_its_memory_is_split() {
 /// Has one shard fill until it gets no more memory.
 fn fill_up(cluster: &Cluster) {
     let item = |number: u32| PutItem::new(key(number), vec![number as u8; VALUE_BYTES]);
-    for batch in 0..80 {
+    for batch in 0..160 {
         let items = (batch * BATCH..(batch + 1) * BATCH).map(item).collect();
         let arguments = PutManyArguments { items, operation: None };
         let _: PutManyResult = cluster.update(cluster.router, writer(), "put_many", &arguments);
@@ -226,6 +229,30 @@ fn a_shard_that_gets_no_memory_is_split() {
     fill_up(&cluster);
     let why = wait_for_shards(&cluster, 2);
     assert_eq!((why[0].action, why[0].reason), (GrowthAction::Split { shard: FIRST }, GrowthReason::OutOfSpace));
+}
+
+#[test]
+fn reserved_cycles_are_told_and_never_split() {
+    let cluster = one_shard(SetPolicyArguments { split_at_record_bytes: Some(0), ..Default::default() });
+    let shard = cluster.shards()[0];
+    // Enough for one growth of memory, and not for two.
+    let limit = Some((T / 2).into());
+    let settings = CanisterSettings { reserved_cycles_limit: limit, ..CanisterSettings::default() };
+    cluster.pic.update_canister_settings(shard, Some(administrator()), settings).expect("administrators may");
+    // So much of the subnet is promised to another canister that it reserves cycles for what is added.
+    let hog = crate::cluster::create_canister(&cluster.pic, 100_000 * T);
+    let settings = CanisterSettings {
+        reserved_cycles_limit: Some((100_000 * T).into()),
+        memory_allocation: Some((900u64 << 30).into()),
+        ..CanisterSettings::default()
+    };
+    cluster.pic.update_canister_settings(hog, Some(owner()), settings).expect("there is room");
+    fill_up(&cluster);
+    let is_told = |status: &Status| {
+        growth(status).notices.iter().any(|notice| matches!(notice, GrowthNotice::ReservedCycles { shard: FIRST, .. }))
+    };
+    cluster.wait("told", STEADY, is_told);
+    wait_in_vain(&cluster, 40);
 }
 
 /// Puts batches over three minutes and more, four each minute.
@@ -332,4 +359,101 @@ fn as_many_spares_are_kept_as_the_policy_asks_for() {
     let id = crate::split::split(&cluster, ShardIndex(0), None).expect("the only shard can be split");
     assert_eq!(crate::split::wait_for_end(&cluster, id), TransferEnd::Done);
     cluster.wait("back to two spares", STEADY, |status| status.shards.len() == 4);
+}
+
+/// Shards up to which the store of the last test grows.
+const GROWN_SHARDS: usize = 32;
+
+/// Keys that are written in that test, the first ones far more often than the last.
+const GROWN_KEYS: u32 = 24_000;
+
+#[test]
+fn a_store_grows_from_one_shard_to_thirty_two_under_zipfian_load_and_keeps_everything() {
+    let policy = SetPolicyArguments {
+        split_at_record_bytes: Some(400 << 10),
+        splits_per_hour_max: Some(60),
+        ..SetPolicyArguments::default()
+    };
+    let cluster = Cluster::builder().initial_shards(1).shard_cycles(T).ready();
+    cluster.set_policy(&policy).expect("the policy makes sense");
+    let mut model: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    let (mut draws, mut next_key, mut refused, mut sent) = (Draws(7), 0, 0, 0);
+    while cluster.routing_table().routes.len() < GROWN_SHARDS {
+        assert!(next_key < GROWN_KEYS, "too few splits: {:#?}", cluster.status().growth);
+        // New keys, and others by a zipfian draw among those that there are.
+        let mut batch: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        for _ in 0..BATCH {
+            batch.insert(key(next_key), vec![next_key as u8; 500]);
+            let again = draws.zipfian(next_key + 1);
+            batch.insert(key(again), draws.next().to_le_bytes().repeat(75));
+            next_key += 1;
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            let item = |(key, value): (&Vec<u8>, &Vec<u8>)| PutItem::new(key.clone(), value.clone());
+            let arguments = PutManyArguments { items: batch.iter().map(item).collect(), operation: None };
+            let answers: PutManyResult = cluster.update(cluster.router, writer(), "put_many", &arguments);
+            sent += batch.len();
+            let keys: Vec<Vec<u8>> = batch.keys().cloned().collect();
+            for (key, answer) in keys.into_iter().zip(answers.expect("the batch is admitted")) {
+                match answer {
+                    Ok(_) => _ = model.insert(key.clone(), batch.remove(&key).expect("it was sent")),
+                    Err(PutError::Busy { reason: BusyReason::RangeMoves, .. }) => refused += 1,
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+            cluster.turn(Pace { time: Duration::from_millis(500), rounds: 2 });
+            if batch.is_empty() {
+                break;
+            }
+        }
+        assert!(batch.is_empty(), "these are never stored: {:?}", batch.keys());
+    }
+    let settled = |status: &Status| {
+        let is_over = |transfer: &TransferStatus| matches!(transfer.stage, TransferStage::Ended(_));
+        status.transfers.iter().flatten().all(is_over) && records(&cluster).iter().sum::<u64>() == model.len() as u64
+    };
+    cluster.wait("settled", STEADY, settled);
+    let keys: Vec<Vec<u8>> = model.keys().cloned().collect();
+    for keys in keys.chunks(500) {
+        let asked = keys.iter().map(|key| key.clone().into()).collect();
+        let arguments = GetManyArguments { keys: asked, include_value: None };
+        let found: GetManyResult = cluster.update(cluster.router, reader(), "get_many", &arguments);
+        for (key, found) in keys.iter().zip(found.expect("the batch is admitted")) {
+            let record = found.expect("the get is answered").expect("nothing is lost");
+            assert_eq!(record.value.as_slice(), &model[key][..]);
+        }
+    }
+    let owners = records(&cluster);
+    let mean = model.len() as f64 / owners.len() as f64;
+    let fullest = *owners.iter().max().expect("there are shards") as f64 / mean;
+    println!(
+        "{} shards, {} records, {refused} of {sent} writes told to come again, fullest over mean {fullest:.2}",
+        owners.len(),
+        model.len()
+    );
+    assert!(owners.len() >= GROWN_SHARDS && fullest <= 2.2, "{owners:?}");
+}
+
+/// Counts the records of every shard that owns something. Spares may still be made.
+fn records(cluster: &Cluster) -> Vec<u64> {
+    cluster.routing_table().routes.iter().map(|route| cluster.info(route.shard).records).collect()
+}
+
+/// Numbers that are the same in every run.
+struct Draws(u64);
+
+impl Draws {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    /// Draws one of `count`, the first about twice as often as the second, and so on.
+    fn zipfian(&mut self, count: u32) -> u32 {
+        let uniform = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
+        // The inverse of the logarithm, which sums of one over rank grow like.
+        ((f64::from(count + 1).powf(uniform) - 1.0) as u32).min(count - 1)
+    }
 }

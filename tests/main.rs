@@ -28,7 +28,9 @@ mod many; // Batches.
 mod moved; // Ranges that moved, asked for in every way.
 mod operations; // Put, get and delete.
 mod rates; // How much callers may ask for per minute.
+mod recover; // A lost router and a new one.
 mod releases; // Upgrades from every released version.
+mod retire; // Shards that are taken out of service.
 mod roles; // Roles given and taken away, limited ones, and reading for everyone.
 mod scan; // Pages of everything.
 mod split; // Ranges that change hands while they are read and written.

@@ -11,6 +11,10 @@ use canopy_types::api::{
 use canopy_types::codec::{decode, encode};
 use canopy_types::policy::{PolicyResult, SetPolicyArguments, SetPolicyError, SetPolicyResult};
 use canopy_types::rate::RateLimits;
+use canopy_types::recovery::{
+    AbandonTransferArguments, AbandonTransferResult, AdoptRouterArguments, AdoptRouterResult, RecallResult,
+    RecoverArguments, RecoverError, RecoverResult, RetireShardArguments, RetireShardResult,
+};
 use canopy_types::roles::{
     Grant, GrantError, GrantResult, RenewRolesResult, RevokeError, RevokeResult, Role, RolesContent, RolesResult,
     RolesWord,
@@ -250,6 +254,23 @@ pub fn router_methods() -> Vec<Method> {
             refusal: |reply| decode::<MoveResult>(reply).ok()?.err().and_then(move_refusal),
         },
         Method {
+            name: "retire_shard",
+            kind: Kind::Update,
+            // There is no such shard, so nothing happens.
+            argument: encode(&RetireShardArguments { shard: ShardIndex(99), into: None, leave: None }),
+            refusal: |reply| decode::<RetireShardResult>(reply).ok()?.err().and_then(move_refusal),
+        },
+        Method {
+            name: "recover",
+            kind: Kind::Update,
+            argument: encode(&RecoverArguments { shards: vec![] }),
+            refusal: |reply| match decode::<RecoverResult>(reply).ok()?.err()? {
+                RecoverError::Unauthorised { caller } => Some(Refusal::Unauthorised(caller)),
+                RecoverError::MalformedArguments { .. } => Some(Refusal::Malformed),
+                _ => None,
+            },
+        },
+        Method {
             name: "stop_transfer",
             kind: Kind::Update,
             argument: encode(&StopTransferArguments { id: TRANSFER }),
@@ -428,6 +449,28 @@ pub fn shard_methods_as(caller: Principal) -> Vec<Method> {
                 batch: ByteBuf::from([1]),
             }),
             refusal: |reply| decode::<HandOverResult>(reply).ok()?.err().and_then(transfer_refusal),
+        },
+        Method {
+            name: "abandon_transfer",
+            kind: Kind::Update,
+            argument: encode(&AbandonTransferArguments { id: TRANSFER, range: HashRange::FULL }),
+            refusal: |reply| decode::<AbandonTransferResult>(reply).ok()?.err().and_then(transfer_refusal),
+        },
+        Method {
+            name: "adopt_router",
+            kind: Kind::Update,
+            // Nobody's, so it is refused after the caller was looked at.
+            argument: encode(&AdoptRouterArguments { router: Principal::management_canister() }),
+            refusal: |reply| match decode::<AdoptRouterResult>(reply).ok()?.err()? {
+                ShardError::MalformedArguments { reason } if reason.contains("no canister that could") => None,
+                error => shard_refusal(error),
+            },
+        },
+        Method {
+            name: "recall",
+            kind: Kind::Query,
+            argument: no_arguments(),
+            refusal: |reply| decode::<RecallResult>(reply).ok()?.err().and_then(shard_refusal),
         },
     ]
 }

@@ -4,7 +4,7 @@
 //! outside. Whoever calls is outside the subnet, so the canisters pay for taking the message in, too.
 
 mod report;
-mod world;
+pub mod world;
 
 use candid::Principal;
 use canopy_types::api::{GetManyResult, ScanArguments, ScanResult};

@@ -1,6 +1,6 @@
 //! Benchmarks: what the store of a shard costs, and what operations cost from end to end, in exact figures.
 //!
-//! `cargo run --release -p canopy-benches -- store --help` tells how to run, compare and update. [`store`] and [`costs`]
+//! `cargo run --release -p canopy-benches -- store --help` tells how to run, compare and update. [`store`], [`costs`] and [`split`]
 //! say what is measured, [`network`] where (the embedded simulator, or a PocketIC server that the environment names),
 //! [`canister`] drives the canister that measures itself, [`results`] keeps figures, compares them, and writes the
 //! reports.
@@ -9,6 +9,7 @@ mod canister;
 mod costs;
 mod network;
 mod results;
+mod split;
 mod store;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ enum Benchmark {
     Store(StoreArguments),
     /// Operations from end to end: instructions, cycles, messages, rounds; single, in batches, routed, direct.
     Costs(CostsArguments),
+    /// Splits of a shard: what they cost, and what callers notice; a few minutes.
+    Split(CostsArguments),
 }
 
 #[derive(Args)]
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().benchmark {
         Benchmark::Store(arguments) => run_store(&arguments),
         Benchmark::Costs(arguments) => run_costs(&arguments),
+        Benchmark::Split(arguments) => run_split(&arguments),
     };
     match result {
         Ok(faults) if faults.is_empty() => ExitCode::SUCCESS,
@@ -101,6 +105,17 @@ fn run_costs(arguments: &CostsArguments) -> anyhow::Result<Vec<String>> {
     if arguments.update {
         measured.save(costs::NAME)?;
         costs::write_report(&measured)?;
+    }
+    Ok(faults)
+}
+
+/// Answers which budgets don't hold, and what got dearer.
+fn run_split(arguments: &CostsArguments) -> anyhow::Result<Vec<String>> {
+    let measured = split::run();
+    let faults = judge(&measured, arguments.compare.then_some(split::NAME))?;
+    if arguments.update {
+        measured.save(split::NAME)?;
+        split::write_report(&measured)?;
     }
     Ok(faults)
 }

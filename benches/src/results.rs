@@ -62,6 +62,12 @@ pub enum Measure {
     Messages,
     /// Rounds from sending a message to its answer: mean, in thousandths.
     Rounds,
+    /// Rounds in which writers were told to come again, because a range changed hands.
+    ClosedRounds,
+    /// Writes that were told so, of 100,000.
+    Refused,
+    /// Time that writes take while a range changes hands, as a part of what they take else, in thousandths.
+    Slowdown,
 }
 
 impl Measure {
@@ -81,6 +87,9 @@ impl Measure {
             Measure::Cycles => "cycles per record",
             Measure::Messages => "executions",
             Measure::Rounds => "thousandths of a round",
+            Measure::ClosedRounds => "rounds in which writes were refused",
+            Measure::Refused => "refused of 100,000 writes",
+            Measure::Slowdown => "thousandths of the usual time",
         }
     }
 }

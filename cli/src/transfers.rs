@@ -219,5 +219,9 @@ pub fn refused(error: MoveError) -> Failure {
         MoveError::TooManyTransfers { transfers_max } => format!("as many transfers run as may: {transfers_max}"),
         MoveError::TooManyShards { shards_max } => format!("there are as many shards as may be: {shards_max}"),
         MoveError::NoSuchTransfer => "no such transfer runs; `canopy transfer list` shows all".to_string(),
+        MoveError::LastShard { shard: index } => {
+            format!("{} owns everything, so none could take it over", shard(index))
+        }
+        MoveError::NotOpen { shard: index } => format!("{} is being made or emptied", shard(index)),
     })
 }

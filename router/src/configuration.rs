@@ -21,6 +21,8 @@ pub struct Configuration {
     pub writers: BTreeSet<Principal>,
     pub readers: BTreeSet<Principal>,
     pub shard_cycles: u128,
+    /// Whether the router makes no shards, but waits to be told those of a lost one. Null from versions before.
+    pub without_shards: Option<bool>,
 }
 
 /// Why a router can't be installed with the arguments given.
@@ -31,6 +33,7 @@ pub enum ConfigurationFault {
     AnonymousAdministrator,
     TooManyPrincipals { given: usize },
     ShardCycles,
+    ShardsOfNone,
 }
 
 impl Configuration {
@@ -44,6 +47,9 @@ impl Configuration {
         let initial_shards = arguments.initial_shards.unwrap_or(INITIAL_SHARDS_DEFAULT);
         if !(INITIAL_SHARDS_MIN..=INITIAL_SHARDS_MAX).contains(&initial_shards) {
             return Err(ConfigurationFault::InitialShards { given: initial_shards });
+        }
+        if arguments.without_shards == Some(true) && arguments.initial_shards.is_some() {
+            return Err(ConfigurationFault::ShardsOfNone);
         }
         let administrators: BTreeSet<Principal> = match arguments.administrators {
             Some(named) => named.into_iter().collect(),
@@ -75,6 +81,7 @@ impl Configuration {
             writers: role(arguments.writers)?,
             readers: role(arguments.readers)?,
             shard_cycles,
+            without_shards: arguments.without_shards,
         })
     }
 }
@@ -94,6 +101,7 @@ impl fmt::Display for ConfigurationFault {
             Self::TooManyPrincipals { given } => {
                 write!(formatter, "{given} writers or readers are named, and may be {ROLE_PRINCIPALS_MAX} at most")
             }
+            Self::ShardsOfNone => write!(formatter, "initial_shards is given, and without_shards too"),
             Self::ShardCycles => {
                 write!(formatter, "shard_cycles may be {SHARD_CYCLES_MIN} to {SHARD_CYCLES_MAX}")
             }

@@ -29,6 +29,7 @@ use crate::routing::NOT_READY_RETRY_MILLISECONDS;
 use crate::transfers::{self, Transfers};
 
 mod growing;
+mod retiring;
 #[cfg(test)]
 mod tests;
 
@@ -60,6 +61,21 @@ pub struct ShardEntry {
     pub stage: ShardStage,
     /// Whether an installation may or may not have happened, so that the canister must be inspected first.
     pub contents_unknown: bool,
+    /// What the shard owned went to others, or it is to be retired: its memory is to be given back.
+    pub emptied: Option<Emptied>,
+    /// Whether the installation to come wipes what is there.
+    pub wipes: Option<bool>,
+    /// Whether the router has parted with the canister, which is kept in the list for its number only.
+    pub left: Option<bool>,
+}
+
+/// What is to become of a shard that owns nothing any more.
+#[derive(CandidType, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Emptied {
+    /// Since when it owns nothing, in nanoseconds.
+    pub at: u64,
+    /// Whether the router parts with it.
+    pub leave: bool,
 }
 
 /// How a call ended.
@@ -104,6 +120,8 @@ pub struct Journal {
     transfers: Option<Transfers>,
     /// What was decided because shards fill, the oldest first. Null before the first one.
     decisions: Option<Vec<GrowthDecision>>,
+    /// Whether the router waits to be told the shards of a lost one.
+    awaits_shards: Option<bool>,
 }
 
 /// What the machine must know of the world.
@@ -149,6 +167,9 @@ impl Journal {
             canister: None,
             stage: ShardStage::Planned,
             contents_unknown: false,
+            emptied: None,
+            wipes: None,
+            left: None,
         };
         Self {
             secret: ByteBuf::new(),
@@ -163,7 +184,13 @@ impl Journal {
             tag_seed: Some(ByteBuf::new()),
             transfers: None,
             decisions: None,
+            awaits_shards: None,
         }
+    }
+
+    /// Plans nothing: the router waits to be told the shards of a lost one.
+    pub fn without_shards() -> Self {
+        Self { awaits_shards: Some(true), ..Self::new(0) }
     }
 
     /// Does what one message may do, and says what comes next.
@@ -266,6 +293,9 @@ impl Journal {
             let shard = entry.canister.filter(|_| entry.stage == ShardStage::Open)?;
             Some(Route { range: entry.range, shard, epoch: entry.epoch })
         };
+        if self.awaits_shards == Some(true) {
+            return None;
+        }
         let owners = self.shards.iter().filter(|entry| entry.range != HashRange::EMPTY);
         let mut table = RoutingTable { routes: owners.map(route).collect::<Option<_>>()? };
         table.routes.sort_unstable_by_key(|route| route.range);
@@ -373,7 +403,7 @@ impl Journal {
             epoch: entry.epoch,
             stage: entry.stage,
         };
-        self.shards.iter().map(status).collect()
+        self.shards.iter().filter(|entry| entry.left != Some(true)).map(status).collect()
     }
 
     /// Reports what is being done.
@@ -398,6 +428,9 @@ impl Journal {
 
     /// Chooses the step that comes next; `None` when every shard is open.
     fn next_step(&self) -> Option<Step> {
+        if self.awaits_shards == Some(true) {
+            return None;
+        }
         if self.secret.len() < SECRET_BYTES || self.tag_seed.as_ref().is_some_and(|seed| seed.is_empty()) {
             return Some(Step::DrawSecret);
         }
@@ -453,7 +486,9 @@ impl Journal {
                 }
             },
             Step::InstallShard(shard) => {
-                self.entry_mut(shard).stage = ShardStage::Installed;
+                let entry = self.entry_mut(shard);
+                entry.stage = ShardStage::Installed;
+                entry.wipes = None;
                 self.forget_failures();
             }
             Step::InspectShard(shard) => match management::read_module_hash(answer) {
@@ -469,7 +504,7 @@ impl Journal {
             Step::VerifyShard(shard) => match codec::decode::<ShardInfoResult>(answer) {
                 Ok(Ok(info)) => match self.difference(shard, &info, circumstances.router) {
                     None => {
-                        self.entry_mut(shard).stage = ShardStage::Open;
+                        self.open_shard(shard);
                         self.forget_failures();
                     }
                     Some(difference) => self.foreign(shard, difference),
@@ -503,11 +538,18 @@ impl Journal {
             Step::CreateShard(_) if matches!(code, 1..=5) => self.fail(step, reason, now),
             Step::CreateShard(_) => self.lost(step, asked_at, now),
             Step::InstallShard(shard) => {
-                self.entry_mut(shard).contents_unknown = true;
+                self.note_unknown_contents(shard);
                 self.fail(step, reason, now);
             }
             _ => self.fail(step, reason, now),
         }
+    }
+
+    /// Notes that an installation may have happened. One that wipes may be done again: what is there is nobody's, and its
+    /// call has come back, so that nothing of it comes late.
+    fn note_unknown_contents(&mut self, shard: ShardIndex) {
+        let entry = self.entry_mut(shard);
+        entry.contents_unknown = entry.wipes != Some(true);
     }
 
     fn lost(&mut self, step: Step, asked_at: u64, now: u64) {
@@ -516,7 +558,7 @@ impl Journal {
                 self.alarm = Some(Alarm::CreationAnswerLost { shard, asked_at_nanoseconds: asked_at });
             }
             Step::InstallShard(shard) => {
-                self.entry_mut(shard).contents_unknown = true;
+                self.note_unknown_contents(shard);
                 self.fail(step, "the answer was lost".to_string(), now);
             }
             _ => self.fail(step, "the answer was lost".to_string(), now),
@@ -581,7 +623,16 @@ impl ShardEntry {
             canister: None,
             stage: ShardStage::Planned,
             contents_unknown: false,
+            emptied: None,
+            wipes: None,
+            left: None,
         }
+    }
+
+    /// Tells whether a transfer may give the shard something that it owns alone.
+    pub fn is_spare(&self) -> bool {
+        let leaves = self.left == Some(true) || self.emptied.is_some_and(|emptied| emptied.leave);
+        self.range == HashRange::EMPTY && !leaves
     }
 }
 

@@ -10,6 +10,8 @@
 //! shards are ([`readings`]), and begins what [`growth`] decides. [`uploads`] puts values longer than a record, chunk by
 //! chunk.
 //!
+//! [`recovery`] rebuilds what a lost router knew.
+//!
 //! [`calls`] alone sends operations to shards and maps what the platform says about a call; [`runner`] alone performs the
 //! journal's steps, with the payloads of [`management`] and the code of [`shard_code`]; [`word`] alone tells shards the
 //! roles, and [`control`] alone changes who controls them. [`state`] draws the layout of stable memory.
@@ -25,6 +27,7 @@ mod management;
 mod operations;
 mod policy;
 mod readings;
+mod recovery;
 mod refusal;
 mod roles;
 mod routing;

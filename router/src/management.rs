@@ -38,6 +38,8 @@ struct CanisterIdRecord {
 enum InstallMode {
     #[serde(rename = "install")]
     Install,
+    #[serde(rename = "reinstall")]
+    Reinstall,
 }
 
 #[derive(CandidType)]
@@ -126,8 +128,17 @@ pub fn read_reservation(answer: &[u8]) -> Result<Reservation, MalformedArguments
 
 /// Encodes the argument of `install_code`, which fails unless the canister is empty: so code that is there stays.
 pub fn install_code(canister: Principal, module: &[u8], argument: &[u8]) -> Vec<u8> {
+    install(InstallMode::Install, canister, module, argument)
+}
+
+/// Encodes the argument of `install_code` that wipes the canister first.
+pub fn reinstall_code(canister: Principal, module: &[u8], argument: &[u8]) -> Vec<u8> {
+    install(InstallMode::Reinstall, canister, module, argument)
+}
+
+fn install(mode: InstallMode, canister: Principal, module: &[u8], argument: &[u8]) -> Vec<u8> {
     codec::encode(&InstallCodeArguments {
-        mode: InstallMode::Install,
+        mode,
         canister_id: canister,
         wasm_module: Bytes::new(module),
         arg: Bytes::new(argument),

@@ -124,6 +124,14 @@ impl Grants {
         Ok(())
     }
 
+    /// Takes over at `now` (nanoseconds) what another router granted, whose word had this version. Who was named when this
+    /// router was installed keeps its roles. Tells how many grants there was no room for, with those.
+    pub fn take_over(&mut self, grants: &[Grant], version: u64, now: u64) -> u64 {
+        let left_out = grants.iter().filter(|grant| self.grant((*grant).clone(), now).is_err()).count();
+        self.version = now.max(self.version.max(version).saturating_add(1));
+        left_out as u64
+    }
+
     /// Notes at `now` (nanoseconds) that something else has changed of what shards are told.
     pub fn changed(&mut self, now: u64) {
         self.version = now.max(self.version + 1);

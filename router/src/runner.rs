@@ -22,7 +22,7 @@ const OVERDUE_NANOSECONDS: u64 = 5_000_000_000;
 
 /// Time after which an open call is looked at without being asked, in nanoseconds: 10 minutes.
 ///
-/// A bounded call is over by then. A creation is waited for without a bound, and looked at again and again.
+/// A bounded call is over by then. A creation, and a wiping, is waited for without a bound, and looked at again and again.
 const WATCH_NANOSECONDS: u64 = 600_000_000_000;
 
 /// How long the router waits for calls that carry no cycles, in seconds: as long as the platform lets it.
@@ -134,10 +134,10 @@ fn send(call: u64, step: Step) {
     let prepared = state::with(|state| prepare(state, step));
     ic_cdk::futures::spawn(async move {
         let open = OpenStep::new(call);
-        let sent = match prepared.cycles {
-            // A lost answer would lose the cycles, so a call that carries some waits for as long as it takes.
-            Some(cycles) => Call::unbounded_wait(prepared.callee, prepared.method).with_cycles(cycles),
-            None => Call::bounded_wait(prepared.callee, prepared.method).change_timeout(CALL_TIMEOUT_SECONDS),
+        let sent = match prepared.wait {
+            Wait::ForCycles(cycles) => Call::unbounded_wait(prepared.callee, prepared.method).with_cycles(cycles),
+            Wait::Unbounded => Call::unbounded_wait(prepared.callee, prepared.method),
+            Wait::Bounded => Call::bounded_wait(prepared.callee, prepared.method).change_timeout(CALL_TIMEOUT_SECONDS),
         };
         let answer = answer_of(sent.take_raw_args(prepared.arguments).await);
         // An administrator can't have settled this step meanwhile: there is no alarm while a call is open.
@@ -197,7 +197,16 @@ struct Prepared {
     callee: Principal,
     method: &'static str,
     arguments: Vec<u8>,
-    cycles: Option<u128>,
+    wait: Wait,
+}
+
+/// How long a call waits for its answer.
+enum Wait {
+    Bounded,
+    /// For as long as it takes, because a late one would do harm: it would wipe what has records by then.
+    Unbounded,
+    /// For as long as it takes, because a lost answer would lose these cycles.
+    ForCycles(u128),
 }
 
 fn prepare(state: &State, step: Step) -> Prepared {
@@ -205,18 +214,22 @@ fn prepare(state: &State, step: Step) -> Prepared {
     let canister = |shard: ShardIndex| {
         state.journal().entry(shard).canister.expect("INVARIANT: only CreateShard works on a shard without a canister")
     };
-    let to = |callee, method, arguments| Prepared { callee, method, arguments, cycles: None };
+    let to = |callee, method, arguments| Prepared { callee, method, arguments, wait: Wait::Bounded };
     match step {
         Step::DrawSecret => to(management, "raw_rand", management::raw_rand()),
         Step::CreateShard(_) => {
             let controllers = [ic_cdk::api::canister_self()].into_iter().chain(state.grants().administrators());
             let arguments = management::create_canister(controllers.collect());
             let cycles = ic_cdk::api::cost_create_canister() + state.configuration.shard_cycles;
-            Prepared { callee: management, method: "create_canister", arguments, cycles: Some(cycles) }
+            Prepared { callee: management, method: "create_canister", arguments, wait: Wait::ForCycles(cycles) }
         }
         Step::InspectShard(shard) => to(management, "canister_status", management::canister_status(canister(shard))),
         Step::InstallShard(shard) => {
             let argument = codec::encode(&install_argument(state, shard));
+            if state.journal().wipes(shard) {
+                let arguments = management::reinstall_code(canister(shard), shard_code::WASM, &argument);
+                return Prepared { callee: management, method: "install_code", arguments, wait: Wait::Unbounded };
+            }
             to(management, "install_code", management::install_code(canister(shard), shard_code::WASM, &argument))
         }
         Step::VerifyShard(shard) => to(canister(shard), "info", management::raw_rand()),

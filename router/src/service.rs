@@ -13,6 +13,7 @@ use canopy_types::api::{
     ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult, ScanArguments, ScanResult,
 };
 use canopy_types::policy::{PolicyResult, SetPolicyArguments, SetPolicyError, SetPolicyResult};
+use canopy_types::recovery::{RecoverArguments, RecoverError, RecoverResult, RetireShardArguments, RetireShardResult};
 use canopy_types::roles::{
     Grant, GrantError, GrantResult, RenewRolesResult, RevokeError, RevokeResult, Role, Roles, RolesResult,
 };
@@ -64,6 +65,8 @@ canopy_types::endpoints! {
     update "canister_update resolve_alarm" resolve_alarm(ResolveAlarmArguments) -> ResolveAlarmResult;
     update "canister_update split_shard" split_shard(SplitShardArguments) -> MoveResult;
     update "canister_update merge_shard" merge_shard(MergeShardArguments) -> MoveResult;
+    update "canister_update retire_shard" retire_shard(RetireShardArguments) -> RetireShardResult;
+    async_update "canister_update recover" recover(RecoverArguments) -> RecoverResult;
     update "canister_update stop_transfer" stop_transfer(StopTransferArguments) -> StopTransferResult;
     update "canister_update grant" grant(Grant) -> GrantResult;
     update "canister_update revoke" revoke(Grant) -> RevokeResult;
@@ -322,6 +325,25 @@ pub fn split_shard(arguments: Result<SplitShardArguments, MalformedArguments>) -
 /// Has all that a shard owns given to a neighbour.
 pub fn merge_shard(arguments: Result<MergeShardArguments, MalformedArguments>) -> MoveResult {
     change_transfers(arguments, |journal, arguments, now| journal.merge(&arguments, now))
+}
+
+/// Has all that a shard owns given to a neighbour, and takes the shard out of service.
+pub fn retire_shard(arguments: Result<RetireShardArguments, MalformedArguments>) -> RetireShardResult {
+    let done = change_transfers(arguments, |journal, arguments, now| journal.retire(&arguments, now));
+    state::with(|state| state.watching.look_again());
+    done
+}
+
+/// Rebuilds what a lost router knew from what its shards know.
+pub async fn recover(arguments: Result<RecoverArguments, MalformedArguments>) -> RecoverResult {
+    runner::rearm();
+    let caller = ic_cdk::api::msg_caller();
+    access::authorise(Role::Administrator, caller).map_err(|_| RecoverError::Unauthorised { caller })?;
+    let arguments = arguments.map_err(|malformed| RecoverError::MalformedArguments { reason: malformed.reason })?;
+    let done = crate::recovery::recover(arguments.shards).await;
+    // Nothing was changed but by the last message, whatever came in between.
+    runner::wake();
+    done
 }
 
 /// Has a transfer stopped, if it isn't done before.

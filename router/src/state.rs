@@ -15,8 +15,8 @@
 
 use candid::Principal;
 use canopy_types::policy::Policy;
-use canopy_types::rate::RateMeters;
-use canopy_types::roles::RoleTable;
+use canopy_types::rate::{RateLimits, RateMeters};
+use canopy_types::roles::{RoleTable, RolesContent};
 use canopy_types::{ShardIndex, codec};
 use ic_stable_structures::memory_manager::{MemoryId, MemoryManager, VirtualMemory};
 use ic_stable_structures::{DefaultMemoryImpl, Memory, StableBTreeMap, StableCell};
@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::configuration::Configuration;
 use crate::journal::Journal;
+use crate::recovery::Rebuilt;
 use crate::roles::Grants;
 use crate::routing::Routing;
 use crate::telling::Telling;
@@ -182,7 +183,10 @@ impl State {
         assert_ne!(header.grow(1), -1, "no stable memory for the header");
         write_header(&header);
         StableCell::init(manager.get(CONFIGURATION_MEMORY), codec::encode(configuration));
-        let journal = Journal::new(configuration.initial_shards);
+        let journal = match configuration.without_shards {
+            Some(true) => Journal::without_shards(),
+            _ => Journal::new(configuration.initial_shards),
+        };
         StableCell::init(manager.get(JOURNAL_MEMORY), codec::encode(&journal));
         let grants = Grants::from_configuration(configuration, now);
         StableCell::init(manager.get(ROLES_MEMORY), codec::encode(&grants));
@@ -295,6 +299,26 @@ impl State {
         unsettled.settle(shard);
         self.grants.set_unsettled(unsettled);
         self.stored_grants.set(codec::encode(&self.grants));
+    }
+
+    /// Takes over what a lost router knew, in this message at `now` (nanoseconds); tells how many grants had no room.
+    pub fn take_over(&mut self, rebuilt: &Rebuilt, now: u64) -> u64 {
+        let mut left_out = 0;
+        self.change_journal(|journal| journal.take_over(rebuilt));
+        if let Some(remembered) = &rebuilt.roles {
+            let RolesContent { grants, limits } = &remembered.content;
+            let RateLimits { operations_per_minute_max, bytes_per_minute_max } = *limits;
+            let policy = Policy { operations_per_minute_max, bytes_per_minute_max, ..self.policy.clone() };
+            self.set_policy(policy, now);
+            left_out = self.change_grants(|own| own.take_over(grants, remembered.version, now));
+        }
+        // The new router controls no shard yet, and the old one shall control none any more.
+        let shards: Vec<_> = self.journal.shard_status().iter().map(|shard| shard.index).collect();
+        let mut unsettled = self.grants.unsettled();
+        unsettled.note(&BTreeSet::new(), &self.grants.administrators().collect(), &shards);
+        self.grants.set_unsettled(unsettled);
+        self.stored_grants.set(codec::encode(&self.grants));
+        left_out
     }
 
     /// Shows the policy.

@@ -53,6 +53,9 @@ const RETRY_LAST_NANOSECONDS: u64 = 60_000_000_000;
 /// How the platform says that a shard's code is older than transfers. Such a shard has never begun one.
 const NO_METHOD_TEXT: &str = "has no update method";
 
+/// How the platform rejects a call to a canister that doesn't exist.
+const NO_CANISTER: u32 = 3;
+
 /// A call that was sent, and its answer once there is one.
 #[derive(CandidType, Deserialize, Clone, Debug, PartialEq, Eq)]
 struct Pending {
@@ -153,7 +156,7 @@ impl Transfers {
         };
         let (_, upper) = range.split_at(boundary).ok_or(MoveError::BoundaryOutOfRange { range })?;
         self.check_room()?;
-        let spare = |entry: &&ShardEntry| entry.range == HashRange::EMPTY && self.transfer_of(entry.index).is_none();
+        let spare = |entry: &&ShardEntry| entry.is_spare() && self.transfer_of(entry.index).is_none();
         // One that serves already comes before one that is being made.
         let spare = shards.iter().filter(spare).max_by_key(|entry| (entry.stage, std::cmp::Reverse(entry.index)));
         let target = match spare.map(|entry| entry.index) {
@@ -189,6 +192,16 @@ impl Transfers {
         }
         self.check_room()?;
         Ok(self.add(shards, arguments.shard, arguments.into, range, now, name))
+    }
+
+    /// Tells the epoch that was given last.
+    pub fn last_epoch(&self) -> Epoch {
+        Epoch(self.last_epoch)
+    }
+
+    /// Goes on after the epochs that another router gave.
+    pub fn go_on_after(&mut self, epoch: Epoch) {
+        self.last_epoch = self.last_epoch.max(epoch.0);
     }
 
     /// Notes that a transfer shall stop, if it isn't done before.
@@ -321,14 +334,21 @@ impl Transfers {
     fn end(&mut self, id: TransferId, end: TransferEnd, shards: &mut [ShardEntry], now: u64) {
         let Some(at) = self.running.iter().position(|running| running.id == id) else { return };
         let running = self.running.remove(at);
+        let Running { source, target, range, epoch, .. } = running;
         if end == TransferEnd::Done {
-            let Running { source, target, range, epoch, .. } = running;
             let source = &mut shards[source.0 as usize];
             source.range = source.range.without(&range).expect("INVARIANT: a shard is in one transfer at a time");
             source.epoch = epoch;
+            if source.range == HashRange::EMPTY {
+                source.emptied.get_or_insert_default().at = now;
+            }
             let target = &mut shards[target.0 as usize];
             target.range = target.range.with(&range).expect("INVARIANT: a shard is in one transfer at a time");
             target.epoch = epoch;
+            target.emptied = None;
+        } else {
+            // It keeps what it was to give away.
+            shards[source.0 as usize].emptied = None;
         }
         if self.ended.len() == ENDED_MAX {
             self.ended.remove(0);
@@ -475,6 +495,10 @@ impl Running {
 
     fn rejected(&mut self, code: u32, message: &str, now: u64) -> Next {
         let reason = format!("reject {code}: {message}");
+        if code == NO_CANISTER && self.stage == TransferStage::StoppingTarget {
+            // The source has ended the transfer, and a canister that is deleted never comes back.
+            return Next::End(TransferEnd::Cancelled);
+        }
         if message.contains(NO_METHOD_TEXT) {
             // Such a shard can't have begun, so there is nothing to stop.
             self.stop.get_or_insert_with(|| bounded_reason(&reason));

@@ -97,6 +97,20 @@ impl Watching {
         due
     }
 
+    /// Tells whether nobody needs the word of a shard on an earlier transfer any more, that owns nothing since `emptied_at`
+    /// (nanoseconds): every shard has said since then that it takes part in none with it, and itself in none at all.
+    fn is_forgotten(&self, canister: Principal, emptied_at: u64, shards: &[ShardStatus]) -> bool {
+        let others = shards.iter().filter_map(|shard| shard.canister);
+        let all_said = others.into_iter().all(|other| {
+            let said = self.readings.get(&other).map(Readings::newest).filter(|said| said.at > emptied_at);
+            said.is_some_and(|said| {
+                let peer = said.reading.in_transfer_with;
+                if other == canister { peer.is_none() } else { peer != Some(canister) }
+            })
+        });
+        all_said && self.readings.contains_key(&canister)
+    }
+
     /// Tells when a shard is to be asked again (nanoseconds); `None` if nothing hurries.
     fn next_at(&self, shard: &ShardStatus, thresholds: &Thresholds, in_transfer: bool) -> Option<u64> {
         let readings = self.readings.get(&shard.canister?)?;
@@ -143,6 +157,7 @@ pub fn run(now: u64) -> Option<u64> {
             }
         }
         state.watching.wishes = wishes;
+        wipe(state);
         for shard in state.journal().shard_status() {
             let in_transfer = state.journal().is_in_transfer(shard.index);
             if let Some((at, canister)) = state.watching.next_at(&shard, &thresholds, in_transfer).zip(shard.canister) {
@@ -152,10 +167,24 @@ pub fn run(now: u64) -> Option<u64> {
         (due, log)
     });
     log.iter().for_each(|decision| ic_cdk::api::debug_print(said(decision)));
-    let is_new = !log.is_empty();
+    let is_new = !log.is_empty() || state::with(|state| state.journal().status().step.is_some());
     due.into_iter().for_each(|(shard, canister)| ask(shard, canister));
     let told_at = state::with(|state| state.telling.next_at());
     is_new.then_some(now).into_iter().chain(told_at).min()
+}
+
+/// Has the memory of shards given back that own nothing any more.
+fn wipe(state: &mut State) {
+    let (shards, journal) = (state.journal().shard_status(), state.journal());
+    let free = journal.emptied().filter(|(shard, ..)| !journal.is_in_transfer(*shard));
+    let due = free.filter(|(_, canister, emptied)| state.watching.is_forgotten(*canister, emptied.at, &shards));
+    let due: Vec<(ShardIndex, Principal)> = due.map(|(shard, canister, _)| (shard, canister)).collect();
+    for (shard, canister) in due {
+        state.change_journal(|journal| journal.wipe(shard));
+        // What it said was of its life before.
+        state.watching.readings.remove(&canister);
+        ic_cdk::api::debug_print(format!("shard {} owns nothing: its memory is given back", shard.0));
+    }
 }
 
 /// Tells what is known and done about growth.

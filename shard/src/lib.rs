@@ -11,6 +11,8 @@
 //! [`load`] counts what is asked for, and [`reading`] tells that and how full the shard is, so that its router splits it in
 //! time.
 //!
+//! [`recovery`] is for the day on which a router or a target is lost.
+//!
 //! [`transfer`] hands ranges from shard to shard; it alone makes calls, from the timer.
 //!
 //! INVARIANT: no method waits for a call, so a reject from a shard means that nothing was done.
@@ -25,6 +27,7 @@ mod load;
 mod message;
 mod operations;
 mod reading;
+mod recovery;
 mod region;
 mod roles;
 mod scan;

@@ -4,7 +4,8 @@
 //! the shard asks for it again.
 
 use canopy_types::rate::{RateLimits, RateMeter, RateMeters};
-use canopy_types::roles::{Reach, Role, RoleTable, RolesWord, RolesWordReply};
+use canopy_types::recovery::RememberedRoles;
+use canopy_types::roles::{Reach, Role, RoleTable, RolesContent, RolesWord, RolesWordReply};
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,8 @@ struct Word {
     until: u64,
     table: RoleTable,
     limits: RateLimits,
+    /// What it said, for a router that is new.
+    content: RolesContent,
 }
 
 /// What a shard knows about callers. It begins without a word.
@@ -69,7 +72,7 @@ impl Roles {
             (_, Some(content)) => {
                 let table = RoleTable::new(&content.grants);
                 let (version, digest, limits) = (word.version, content.digest(), content.limits);
-                self.word = Some(Word { version, digest, until, table, limits });
+                self.word = Some(Word { version, digest, until, table, limits, content: content.clone() });
             }
             (_, None) => {}
         }
@@ -120,6 +123,11 @@ impl Roles {
     /// Tells version and end of the word that is held.
     pub fn held(&self) -> Option<(u64, u64)> {
         self.word.as_ref().map(|word| (word.version, word.until))
+    }
+
+    /// Tells the router's last word, also one that has ended.
+    pub fn remembered(&self) -> Option<RememberedRoles> {
+        self.word.as_ref().map(|word| RememberedRoles { version: word.version, content: word.content.clone() })
     }
 
     fn meter(&mut self, caller: &[u8]) -> Option<(RateLimits, &mut RateMeter)> {

@@ -6,6 +6,9 @@ use canopy_types::api::uploads::{GetChunkArguments, GetManifestArguments, PutChu
 use canopy_types::api::{DeleteArguments, GetArguments, PutArguments};
 use canopy_types::codec;
 use canopy_types::growth::ShardReading;
+use canopy_types::recovery::{
+    AbandonTransferArguments, AbandonTransferResult, AdoptRouterArguments, AdoptRouterResult, RecallResult,
+};
 use canopy_types::roles::{Role, RolesWord, RolesWordReply};
 use canopy_types::shard::{
     ApplyArguments, RolesHeld, ShardApplyResult, ShardDeleteResult, ShardError, ShardGetResult, ShardInfo,
@@ -58,6 +61,9 @@ canopy_types::endpoints! {
     update "canister_update cancel_transfer" cancel_transfer(CancelTransferArguments) -> CancelTransferResult;
     update "canister_update import_batch" import_batch(ImportArguments) -> ImportResult;
     update "canister_update hand_over" hand_over(HandOverArguments) -> HandOverResult;
+    update "canister_update abandon_transfer" abandon_transfer(AbandonTransferArguments) -> AbandonTransferResult;
+    update "canister_update adopt_router" adopt_router(AdoptRouterArguments) -> AdoptRouterResult;
+    query "canister_query recall" recall() -> RecallResult;
 }
 
 #[ic_cdk::init]
@@ -481,6 +487,48 @@ pub fn import_batch(arguments: Result<ImportArguments, MalformedArguments>) -> I
 /// Takes in the rest, and makes the shard the owner.
 pub fn hand_over(arguments: Result<HandOverArguments, MalformedArguments>) -> HandOverResult {
     serve_transfer(arguments, |state, caller, arguments| state.hand_over(caller, &arguments))
+}
+
+/// Opens a range again without the word of its target, which is lost. Not for the router: it can't know that.
+pub fn abandon_transfer(arguments: Result<AbandonTransferArguments, MalformedArguments>) -> AbandonTransferResult {
+    serve_transfer(arguments, |state, caller, arguments| {
+        check_administrator(state, caller).map_err(|_| TransferError::Unauthorised { caller })?;
+        let done = state.abandon_transfer(&arguments)?;
+        ic_cdk::api::debug_print(format!("{caller} gave up transfer {} of {}", arguments.id, arguments.range));
+        Ok(done)
+    })
+}
+
+/// Gives the shard another router.
+pub fn adopt_router(arguments: Result<AdoptRouterArguments, MalformedArguments>) -> AdoptRouterResult {
+    let caller = ic_cdk::api::msg_caller();
+    state::with(|state| {
+        state.message_time = ic_cdk::api::time();
+        check_administrator(state, caller)?;
+        let router = arguments.map_err(malformed)?.router;
+        state.adopt_router(router)?;
+        ic_cdk::api::debug_print(format!("{caller} gave this shard the router {router}"));
+        Ok(())
+    })
+}
+
+/// Tells the router what a new one must know.
+pub fn recall() -> RecallResult {
+    let caller = ic_cdk::api::msg_caller();
+    state::with(|state| {
+        if !state.identity.is_router(caller.as_slice()) {
+            return Err(ShardError::Unauthorised { caller });
+        }
+        Ok(state.memory())
+    })
+}
+
+/// Checks that `caller` administers, and isn't the router.
+fn check_administrator(state: &State, caller: Principal) -> Result<(), ShardError> {
+    match state.authorise(caller.as_slice(), Role::Administrator, is_controller)? {
+        Permit::Router => Err(ShardError::Unauthorised { caller }),
+        Permit::Direct(_) => Ok(()),
+    }
 }
 
 /// Has `action` answer a message about a transfer, and sets the timer for what follows from it.

@@ -12,6 +12,7 @@
 use canopy_types::shard::ShardInitArguments;
 use canopy_types::{Version, codec};
 use ic_stable_structures::{DefaultMemoryImpl, Memory};
+use serde_bytes::ByteBuf;
 use std::cell::RefCell;
 
 use crate::access::Identity;
@@ -178,6 +179,17 @@ impl State {
         let metadata = candid::encode_args((&self.installed, Some(&self.transfers)))
             .expect("encoding writes to memory only, and no type here has a custom encoder that fails");
         self.store.set_metadata(&metadata).expect("INVARIANT: every list of the machine is bounded to fit");
+    }
+
+    /// Stores whom the shard obeys.
+    pub fn store_identity(&mut self) {
+        self.installed.router = self.identity.router;
+        self.store_transfers();
+    }
+
+    /// Tells the seed of the second hash, if there is one.
+    pub fn tag_seed(&self) -> Option<ByteBuf> {
+        self.installed.tag_seed.clone()
     }
 
     /// Tells the canister's stable memory in bytes.

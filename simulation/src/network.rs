@@ -124,6 +124,7 @@ impl Network {
             writers: Some(writers.map(|(_, client)| client).collect()),
             readers: None,
             shard_cycles: Some(Nat::from(SHARD_CYCLES)),
+            ..InitArguments::default()
         };
         network.install(network.router, CanisterInstallMode::Install, service.router, encode(&arguments))?;
         Ok(network)

@@ -23,6 +23,7 @@ pub mod limits;
 pub mod policy;
 pub mod range;
 pub mod rate;
+pub mod recovery;
 pub mod roles;
 pub mod routing;
 pub mod shard;

@@ -214,6 +214,13 @@ pub enum TransferError {
         /// What is too much.
         reason: String,
     },
+    /// The transfer can still be cancelled: the range is open, or the shard is its target.
+    NotClosed,
+    /// The transfer is about another range.
+    OtherRange {
+        /// What it is about.
+        range: HashRange,
+    },
 }
 
 /// What `begin_transfer` answers. Beginning again what was begun changes nothing.
@@ -341,6 +348,16 @@ pub enum MoveError {
     },
     /// No such transfer runs.
     NoSuchTransfer,
+    /// The shard owns everything, so there is no neighbour that could take it.
+    LastShard {
+        /// Its index.
+        shard: ShardIndex,
+    },
+    /// The shard's canister is not ready, or is about to be emptied.
+    NotOpen {
+        /// Its index.
+        shard: ShardIndex,
+    },
 }
 
 /// What `split_shard` and `merge_shard` answer: the transfer, which has only begun.

@@ -1,11 +1,11 @@
 //! A network with a router, its shards, and somebody outside who may write.
 
-use candid::{Nat, Principal};
+use candid::{CandidType, Nat, Principal};
 use canopy_artifacts::ROUTER_WASM;
 use canopy_simulator::chance::Schedule;
 use canopy_simulator::instance::{
-    CanisterCall, CostSchedule, EffectivePrincipal, IngressStatus, Instance, InstructionProfile, NetworkConfig,
-    SubnetKind, SubnetSpec,
+    CanisterCall, CostSchedule, EffectivePrincipal, IngressStatus, Instance, InstructionProfile, MessageId,
+    NetworkConfig, SubnetKind, SubnetSpec,
 };
 use canopy_types::InitArguments;
 use canopy_types::codec::{decode, encode};
@@ -13,12 +13,14 @@ use canopy_types::status::{Status, StatusResult};
 use ic_management_canister_types::{
     CanisterIdRecord, CanisterInstallMode, InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs,
 };
+use serde::de::DeserializeOwned;
 
 /// Cycles of the router: enough for its shards and all that is measured.
 const ROUTER_CYCLES: u128 = 1_000_000_000_000_000;
 /// Rounds within which a message must be answered, and seconds within which a router must be ready.
 const ROUNDS_MAX: u64 = 100;
 const SECONDS_MAX: usize = 200;
+const SECOND_NANOSECONDS: u64 = 1_000_000_000;
 /// Seconds for which timers run when the network comes to rest.
 const REST_SECONDS: usize = 5;
 
@@ -82,8 +84,9 @@ impl World {
         panic!("the router isn't ready after {SECONDS_MAX} seconds");
     }
 
-    fn status(&mut self) -> Status {
-        let call = self.call(self.router, "status", candid::encode_args(()).expect("nothing can be encoded"));
+    /// Asks the router how it is.
+    pub fn status(&mut self) -> Status {
+        let call = self.message(self.router, "status", candid::encode_args(()).expect("nothing can be encoded"));
         let reply = self.instance.query(call).expect("the call makes sense");
         let reply = reply.unwrap_or_else(|error| panic!("status: {}", error.message));
         decode::<StatusResult>(&reply).expect("a status").expect("a writer may read the status")
@@ -97,7 +100,7 @@ impl World {
             sender_canister_version: None,
         };
         let management = Principal::management_canister();
-        let create = self.call(management, "provisional_create_canister_with_cycles", encode(&arguments));
+        let create = self.message(management, "provisional_create_canister_with_cycles", encode(&arguments));
         let created = self.answer(create);
         let canister_id = decode::<CanisterIdRecord>(&created).expect("a canister was created").canister_id;
         let arguments = InstallCodeArgs {
@@ -107,12 +110,41 @@ impl World {
             arg: argument,
             sender_canister_version: None,
         };
-        let install = self.call(management, "install_code", encode(&arguments));
+        let install = self.message(management, "install_code", encode(&arguments));
         self.answer(CanisterCall { effective: EffectivePrincipal::CanisterId(canister_id), ..install });
         canister_id
     }
 
-    fn call(&self, canister_id: Principal, method: &str, payload: Vec<u8>) -> CanisterCall {
+    /// Calls a method and waits for what it answers.
+    pub fn call<R: CandidType + DeserializeOwned>(&mut self, canister: Principal, method: &str, payload: Vec<u8>) -> R {
+        let call = self.message(canister, method, payload);
+        decode(&self.answer(call)).unwrap_or_else(|error| panic!("{method} answered something else: {error:?}"))
+    }
+
+    /// Sends a message without waiting for anything.
+    pub fn submit(&mut self, canister: Principal, method: &str, payload: Vec<u8>) -> MessageId {
+        let call = self.message(canister, method, payload);
+        let accepted = self.instance.submit_ingress(call).expect("the call makes sense");
+        accepted.unwrap_or_else(|error| panic!("{method}: {}", error.message))
+    }
+
+    /// Tells what a message was answered; `None` while it is under way.
+    pub fn reply(&self, message: &MessageId) -> Option<Vec<u8>> {
+        match self.instance.ingress_status(message, None).expect("everybody may ask") {
+            IngressStatus::Replied(reply) => Some(reply),
+            IngressStatus::Rejected(error) => panic!("{}", error.message),
+            _ => None,
+        }
+    }
+
+    /// Puts the clock forward and runs a round.
+    pub fn round(&mut self, nanoseconds: u64) {
+        let time = self.instance.time_nanos() + nanoseconds;
+        self.instance.set_time(time).expect("time goes forward");
+        self.instance.tick();
+    }
+
+    fn message(&self, canister_id: Principal, method: &str, payload: Vec<u8>) -> CanisterCall {
         let effective = EffectivePrincipal::None;
         CanisterCall { sender: self.caller, canister_id, effective, method: method.to_string(), payload }
     }
@@ -142,7 +174,7 @@ impl World {
     /// Calls a method, waits for the reply, and tells what that took.
     pub fn measure(&mut self, canister: Principal, method: &str, payload: Vec<u8>) -> (Used, Vec<u8>) {
         let before = self.used();
-        let call = self.call(canister, method, payload);
+        let call = self.message(canister, method, payload);
         let reply = self.answer(call);
         let after = self.used();
         let used = Used {
@@ -158,7 +190,7 @@ impl World {
     }
 
     /// Sums since the beginning; of cycles, what is left.
-    fn used(&self) -> Used {
+    pub fn used(&self) -> Used {
         let events = self.instance.events();
         let router = events.counters(&self.router);
         let mut used = Used {
@@ -187,8 +219,6 @@ impl World {
     }
 
     fn pass_second(&mut self) {
-        let time = self.instance.time_nanos() + 1_000_000_000;
-        self.instance.set_time(time).expect("time goes forward");
-        self.instance.tick();
+        self.round(SECOND_NANOSECONDS);
     }
 }

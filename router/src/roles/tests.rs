@@ -34,6 +34,7 @@ fn install_arguments_become_grants_for_everything() {
         writers: [principal(2), principal(1)].into(),
         readers: [principal(3), Principal::anonymous()].into(),
         shard_cycles: 0,
+        without_shards: None,
     };
     let grants = Grants::from_configuration(&configuration, 7);
     assert_eq!(grants.version(), 7);

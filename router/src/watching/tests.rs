@@ -64,3 +64,22 @@ fn a_shard_whose_range_changed_is_asked_soon_and_a_spare_when_its_word_is_due() 
     let spare = ShardStatus { range: HashRange::EMPTY, ..shard(0) };
     assert_eq!(watching.next_at(&spare, &thresholds, false), None);
 }
+
+#[test]
+fn a_shard_is_wiped_when_nobody_needs_its_word_any_more() {
+    let shards = [shard(0), shard(1), shard(2)];
+    let with = |peer: Option<u32>| ShardReading { in_transfer_with: peer.map(canister), ..reading(5) };
+    let said = |readings: [(u64, Option<u32>); 3]| {
+        let mut watching = Watching::default();
+        for (index, (seconds, peer)) in (0..).zip(readings) {
+            watching.note(canister(index), Epoch(1), NOW + seconds * SECOND, with(peer));
+        }
+        watching.is_forgotten(canister(0), NOW, &shards)
+    };
+    assert!(said([(1, None), (1, None), (1, None)]));
+    assert!(said([(1, None), (1, Some(2)), (1, Some(1))]), "they are at something else");
+    assert!(!said([(1, None), (1, Some(0)), (1, None)]), "it waits for the shard's word");
+    assert!(!said([(1, Some(1)), (1, None), (1, None)]));
+    assert!(!said([(1, None), (0, None), (1, None)]), "it may have begun to wait after that");
+    assert!(!Watching::default().is_forgotten(canister(0), NOW, &shards));
+}

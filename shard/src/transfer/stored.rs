@@ -9,7 +9,8 @@
 //!                           +-----cancel---> Idle, clearing
 //! ```
 //!
-//! INVARIANT: once the hand-over may have been sent, the source leaves that state on the target's word only.
+//! INVARIANT: once the hand-over may have been sent, the source leaves that state on the target's word only, or on an
+//! administrator's that the target is lost for ever.
 //! INVARIANT: the target says the same about a transfer whenever it is asked: once it has said `Cancelled`, that transfer
 //! never makes it an owner, and once it owns, it never says anything but `Done`.
 
@@ -65,6 +66,8 @@ pub struct Current {
     pub range: HashRange,
     pub epoch: Epoch,
     pub stage: Stage,
+    /// Source: shard time when the range was closed, in nanoseconds. Null before, and in what older versions stored.
+    pub closed_at: Option<u64>,
 }
 
 /// A range that was handed to another shard.
@@ -138,7 +141,7 @@ impl Transfers {
             }
         };
         self.epoch_seen = epoch.0;
-        self.current = Some(Current { id, peer, range, epoch, stage });
+        self.current = Some(Current { id, peer, range, epoch, stage, closed_at: None });
         Ok(())
     }
 
@@ -206,13 +209,25 @@ impl Transfers {
         self.end(TransferEnd::Done);
     }
 
-    /// Closes the range, before the target is told to own it. `rest` is what it has still to get.
-    pub fn hand_over(&mut self, rest: &[Place]) {
+    /// Closes the range, at `now` of shard time, before the target is told to own it. `rest` is what it has still to get.
+    pub fn hand_over(&mut self, rest: &[Place], now: u64) {
         let current = self.current.as_mut().expect("INVARIANT: only a source hands over");
         assert_eq!(current.stage, Stage::Sending, "INVARIANT: a range is handed over once");
         let bytes: Vec<u8> =
             rest.iter().flat_map(|(hash, tag)| [hash.to_le_bytes(), tag.to_le_bytes()]).flatten().collect();
         current.stage = Stage::HandingOver { rest: ByteBuf::from(bytes) };
+        current.closed_at = Some(now);
+    }
+
+    /// Opens the range again without the target's word, because an administrator says that the target is lost for ever.
+    pub fn abandon(&mut self) {
+        assert!(self.closed().is_some(), "INVARIANT: only a range that is closed is given up on");
+        self.end(TransferEnd::Cancelled);
+    }
+
+    /// Tells the greatest epoch of any transfer that was heard of.
+    pub fn epoch_seen(&self) -> u64 {
+        self.epoch_seen
     }
 
     /// Has the target decide, because handing over fails again and again.

@@ -303,7 +303,8 @@ impl State {
         }
     }
 
-    fn end_copying(&mut self) {
+    /// Forgets the plan of the copy, after a transfer.
+    pub fn end_copying(&mut self) {
         self.copying = Copying::default();
         self.store.unwatch();
         self.clear_soon();
@@ -323,7 +324,8 @@ impl State {
                 Job::HandOver => {
                     let (writer, places, all) = self.gather_changes();
                     if all {
-                        self.transfers.hand_over(&places);
+                        let closed_at = self.store.shard_time();
+                        self.transfers.hand_over(&places, closed_at);
                         self.store_transfers();
                         calls.push(self.send_hand_over(current, writer, now));
                         break;

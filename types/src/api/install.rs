@@ -18,4 +18,6 @@ pub struct InitArguments {
     pub readers: Option<Vec<Principal>>,
     /// Cycles that each new shard owns after the fee for its creation; 3 T when null.
     pub shard_cycles: Option<Nat>,
+    /// Whether the router makes no shards, but waits for `recover` to tell it those of a lost router.
+    pub without_shards: Option<bool>,
 }

@@ -36,7 +36,7 @@ fn states() -> Vec<(&'static str, Transfers, Ownership)> {
     let mut receiving = Transfers::default();
     receiving.begin(&spare(), &begin(TransferSide::Target), || None).unwrap();
     let mut handing_over = source();
-    handing_over.hand_over(&[(100, 1), (150, 2)]);
+    handing_over.hand_over(&[(100, 1), (150, 2)], 5);
     let mut asking = handing_over.clone();
     asking.ask();
     let (mut gave, mut left) = (handing_over.clone(), whole());
@@ -254,7 +254,7 @@ fn all_lists_are_bounded_and_fit_the_metadata() {
             epoch,
         };
         transfers.begin(&ownership, &arguments, || None).unwrap();
-        transfers.hand_over(&[(1, 2); crate::transfer::copying::HAND_OVER_CHANGES_MAX]);
+        transfers.hand_over(&[(1, 2); crate::transfer::copying::HAND_OVER_CHANGES_MAX], u64::MAX);
         let bytes = codec::encode(&transfers).len();
         assert!(bytes + 4_096 < crate::store::METADATA_BYTES_MAX, "{bytes}");
         transfers.learn(TransferEnd::Done, &mut ownership);

@@ -1,0 +1,286 @@
+//! What a split costs, and what callers notice of it: cycles, executions, instructions and rounds per size of a shard, and
+//! writes that go on meanwhile.
+//!
+//! On the embedded simulator alone, as [`costs`](crate::costs). Each size is split twice, on a network of its own: once with
+//! nobody else on it, for exact costs, and once with writers who send their next write when the last one is answered.
+
+use std::fmt::Write;
+
+use canopy_simulator::instance::MessageId;
+use canopy_types::codec::{decode, encode};
+use canopy_types::policy::{SetPolicyArguments, SetPolicyResult};
+use canopy_types::status::ShardStage;
+use canopy_types::transfer::{MoveResult, SplitShardArguments, TransferEnd, TransferStage};
+use canopy_types::wire::{PutManyRef, PutRef};
+use canopy_types::{BusyReason, PutError, PutManyResult, PutResult, ShardIndex, TransferId};
+
+use crate::costs::world::{Used, World};
+use crate::results::report::{decimal, spaced};
+use crate::results::{Figure, Figures, Key, Measure, Structure, save_text};
+
+/// Name of the committed figures.
+pub const NAME: &str = "split";
+
+/// Records of the shard that is split.
+const SIZES: [u64; 3] = [10_000, 100_000, 1_000_000];
+const KEY_BYTES: usize = 32;
+const VALUE_BYTES: usize = 100;
+const FILL_BATCH: u64 = 1_000;
+
+/// Writers, each with one write under way.
+const WRITERS: usize = 20;
+/// Time from one round to the next, in nanoseconds: 0.4 s.
+const ROUND_NANOSECONDS: u64 = 400_000_000;
+/// Rounds within which a split must be done.
+const ROUNDS_MAX: u64 = 20_000;
+/// Rounds for which writers are counted at least, before a split and during one.
+const COUNTED_ROUNDS_MIN: u64 = 50;
+
+const QUIET: &str = "split";
+const BUSY: &str = "split, with 20 writers";
+
+/// Rounds for which a range may be closed.
+const CLOSED_ROUNDS_BUDGET: u64 = 3;
+
+/// Measures every size: a few minutes.
+pub fn run() -> Figures {
+    let mut figures = Figures::default();
+    for records in SIZES {
+        eprintln!("{records} records");
+        quiet(&mut figures, records);
+        busy(&mut figures, records);
+    }
+    figures
+}
+
+fn add(figures: &mut Figures, records: u64, operation: &str, measure: Measure, measured: u64, budget: Option<u64>) {
+    let operation = operation.to_string();
+    let key = Key { structure: Structure::Routed, value_bytes: VALUE_BYTES as u64, records, operation, measure };
+    figures.add(Figure { key, measured, budget });
+}
+
+/// Splits with nobody else on the network.
+fn quiet(figures: &mut Figures, records: u64) {
+    let mut shard = Shard::filled(records);
+    let before = shard.world.used();
+    let id = shard.begin();
+    let mut rounds = 0;
+    while !shard.is_done(id) {
+        assert!(rounds < ROUNDS_MAX, "the split doesn't end");
+        shard.world.round(ROUND_NANOSECONDS);
+        rounds += 1;
+    }
+    // What was given away is freed in the background, which is a part of the cost.
+    shard.world.rest();
+    let used = shard.world.used().since(&before);
+    let moved = records / 2;
+    let cycles = u64::try_from(used.cycles).expect("a split costs less than the router had") / moved;
+    let measures = [
+        (Measure::Cycles, cycles),
+        (Measure::RouterInstructions, used.router_instructions / moved),
+        (Measure::ShardInstructions, used.shard_instructions / moved),
+        (Measure::Messages, used.messages),
+        (Measure::Rounds, rounds * 1_000),
+    ];
+    for (measure, measured) in measures {
+        add(figures, records, QUIET, measure, measured, None);
+    }
+}
+
+/// Splits while writers go on.
+fn busy(figures: &mut Figures, records: u64) {
+    let mut shard = Shard::filled(records);
+    let mut writers = Writers::new(records);
+    for _ in 0..COUNTED_ROUNDS_MIN {
+        writers.round(&mut shard.world);
+    }
+    let before = std::mem::take(&mut writers.counted);
+    let id = shard.begin();
+    let mut rounds = 0;
+    while !shard.is_done(id) || rounds < COUNTED_ROUNDS_MIN {
+        assert!(rounds < ROUNDS_MAX, "the split doesn't end");
+        writers.round(&mut shard.world);
+        rounds += 1;
+    }
+    let during = writers.counted;
+    let per_round = |counted: &Counted, rounds: u64| counted.done as f64 / rounds as f64;
+    let slowdown = per_round(&before, COUNTED_ROUNDS_MIN) / per_round(&during, rounds);
+    let refused = during.refused * 100_000 / (during.done + during.refused);
+    let closed = during.refusing_rounds;
+    add(figures, records, BUSY, Measure::Rounds, rounds * 1_000, None);
+    add(figures, records, BUSY, Measure::ClosedRounds, closed, Some(CLOSED_ROUNDS_BUDGET));
+    add(figures, records, BUSY, Measure::Refused, refused, None);
+    add(figures, records, BUSY, Measure::Slowdown, (slowdown * 1_000.0) as u64, None);
+}
+
+fn key(number: u64) -> Vec<u8> {
+    let mut key = vec![b'k'; KEY_BYTES];
+    key[..8].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn put(key: &[u8]) -> PutRef<'_> {
+    PutRef { key, value: &[5; VALUE_BYTES], precondition: None, time_to_live_milliseconds: None, operation: None }
+}
+
+/// One shard with records, and a spare.
+struct Shard {
+    world: World,
+}
+
+impl Shard {
+    fn filled(records: u64) -> Self {
+        let mut world = World::new(1);
+        let policy = SetPolicyArguments { spares_min: Some(1), ..SetPolicyArguments::default() };
+        let set: SetPolicyResult = world.call(world.router, "set_policy", encode(&policy));
+        set.expect("one spare may be wanted");
+        for _ in 0..ROUNDS_MAX {
+            let status = world.status();
+            if status.shards.len() == 2 && status.shards.iter().all(|shard| shard.stage == ShardStage::Open) {
+                world.shards = status.shards.iter().filter_map(|shard| shard.canister).collect();
+                break;
+            }
+            world.round(ROUND_NANOSECONDS);
+        }
+        assert_eq!(world.shards.len(), 2, "no spare was made");
+        for first in (0..records).step_by(FILL_BATCH as usize) {
+            let keys: Vec<Vec<u8>> = (first..records.min(first + FILL_BATCH)).map(key).collect();
+            let items = keys.iter().map(|key| put(key)).collect();
+            let payload = PutManyRef { items, operation: None }.write();
+            let put: PutManyResult = world.call(world.router, "put_many", payload);
+            assert!(put.expect("the batch is admitted").iter().all(Result::is_ok));
+            // Memory is added ahead.
+            world.round(ROUND_NANOSECONDS);
+        }
+        world.rest();
+        Self { world }
+    }
+
+    fn begin(&mut self) -> TransferId {
+        let arguments = SplitShardArguments { shard: ShardIndex(0), at: None };
+        let begun: MoveResult = self.world.call(self.world.router, "split_shard", encode(&arguments));
+        begun.expect("the only shard can be split")
+    }
+
+    fn is_done(&mut self, id: TransferId) -> bool {
+        let status = self.world.status();
+        let transfer = status.transfers.iter().flatten().find(|transfer| transfer.id == id);
+        transfer.is_some_and(|transfer| transfer.stage == TransferStage::Ended(TransferEnd::Done))
+    }
+}
+
+/// What writers saw.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    done: u64,
+    /// Writes that were told to come again, because their range was closed or too much was changed in it.
+    refused: u64,
+    /// Rounds in which any was.
+    refusing_rounds: u64,
+}
+
+/// Writers, and what they wait for.
+struct Writers {
+    records: u64,
+    open: Vec<Option<MessageId>>,
+    next: u64,
+    counted: Counted,
+}
+
+impl Writers {
+    fn new(records: u64) -> Self {
+        Self { records, open: vec![None; WRITERS], next: 0, counted: Counted::default() }
+    }
+
+    /// Has everybody send who waits for nothing, runs a round, and hears what came of it.
+    fn round(&mut self, world: &mut World) {
+        for open in &mut self.open {
+            if open.is_none() {
+                // Keys far from each other, none twice in a row; every other one is new.
+                self.next += 1;
+                let number = self.next.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (2 * self.records);
+                *open = Some(world.submit(world.router, "put", put(&key(number)).write()));
+            }
+        }
+        world.round(ROUND_NANOSECONDS);
+        let mut refused = 0;
+        for open in &mut self.open {
+            let Some(reply) = open.as_ref().and_then(|message| world.reply(message)) else { continue };
+            *open = None;
+            match decode::<PutResult>(&reply).expect("put answers what it says") {
+                Ok(_) => self.counted.done += 1,
+                Err(PutError::Busy { reason: BusyReason::RangeMoves, .. }) => refused += 1,
+                Err(error) => panic!("a put failed: {error:?}"),
+            }
+        }
+        self.counted.refused += refused;
+        self.counted.refusing_rounds += u64::from(refused > 0);
+    }
+}
+
+impl Used {
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            router_instructions: self.router_instructions - before.router_instructions,
+            shard_instructions: self.shard_instructions - before.shard_instructions,
+            cycles: before.cycles - self.cycles,
+            messages: self.messages - before.messages,
+            ..Self::default()
+        }
+    }
+}
+
+const INTRODUCTION: &str = "\
+# What a split costs
+
+A shard of records with 32-byte keys and values of 100 B gives the upper half to a spare, on the embedded simulator, a round every 0.4 s. Written by `cargo run --release -p canopy-benches -- split --update`, from `split.json`. Everything is counted, from the command to the last freed page: cycles and instructions of router and both shards, **per record that moves**.
+
+| records in the shard | cycles | router, instructions | shards, instructions | executions | rounds |
+|---:|---:|---:|---:|---:|---:|
+";
+
+const NOTICED: &str = "
+With 20 writers, each of whom sends the next write when the last one is answered. *Closed* are the rounds in which any write was told to come again (at most 3 are allowed), *at once* the writes that were not; *throughput* is that of the writers during the split, as a part of that before it.
+
+| records in the shard | rounds | closed | at once | throughput |
+|---:|---:|---:|---:|---:|
+";
+
+/// Writes `results/split.md`.
+///
+/// # Errors
+///
+/// When the file can't be written.
+pub fn write_report(figures: &Figures) -> anyhow::Result<()> {
+    let value = |records, operation, measure| {
+        let figure = figures.find(Structure::Routed, VALUE_BYTES as u64, records, operation, measure);
+        figure.map_or(0, |figure| figure.measured)
+    };
+    let mut text = INTRODUCTION.to_string();
+    for records in SIZES {
+        let of = |measure| value(records, QUIET, measure);
+        let cells = [
+            spaced(records),
+            spaced(of(Measure::Cycles)),
+            spaced(of(Measure::RouterInstructions)),
+            spaced(of(Measure::ShardInstructions)),
+            spaced(of(Measure::Messages)),
+            spaced(of(Measure::Rounds) / 1_000),
+        ];
+        writeln!(text, "| {} |", cells.join(" | "))?;
+    }
+    text.push_str(NOTICED);
+    for records in SIZES {
+        let of = |measure| value(records, BUSY, measure);
+        let refused = of(Measure::Refused);
+        let cells = [
+            spaced(records),
+            spaced(of(Measure::Rounds) / 1_000),
+            of(Measure::ClosedRounds).to_string(),
+            format!("{} %", decimal(100_000 - refused)),
+            decimal(1_000_000 / of(Measure::Slowdown).max(1)),
+        ];
+        writeln!(text, "| {} |", cells.join(" | "))?;
+    }
+    save_text("split.md", &text)
+}
