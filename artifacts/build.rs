@@ -45,7 +45,7 @@ fn main() {
     flags.extend(["-C".to_string(), format!("link-arg=-zstack-size={STACK_BYTES}")]);
     let flags = flags.join("\x1f");
     let build = |name: &str, output: &Path, variables: &[(&str, String)]| {
-        let module = nested::build(&root, &target_directory, &flags, &format!("canopy-{name}"), variables);
+        let module = nested::build(&root, &target_directory, &flags, &format!("canopy-{name}"), &[], variables);
         finish(&root, name, module, output)
     };
     let shard = out.join("shard.wasm.gz");

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 mod nested;
 
 /// The router's module.
@@ -45,5 +47,34 @@ pub fn module(name: &str) -> Option<&'static [u8]> {
 pub fn build(package: &str) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace");
     let target = Path::new(env!("OUT_DIR")).join("canisters");
-    nested::compress(&nested::build(root, &target, env!("CANOPY_BUILT_FLAGS"), package, &[]))
+    nested::compress(&nested::build(root, &target, env!("CANOPY_BUILT_FLAGS"), package, &[], &[]))
+}
+
+/// The modules of a router and of a shard.
+pub struct Pair {
+    /// The router's, which carries the shard's.
+    pub router: Vec<u8>,
+    pub shard: Vec<u8>,
+}
+
+/// Builds router and shard with their feature `marks`, so that they tell what the phases of a message take.
+///
+/// For benchmarks, as [`build`] is; nothing of it is in what is shipped.
+///
+/// # Panics
+///
+/// When they can't be built, or the shard's module can't be written for the router to carry.
+pub fn build_marked() -> Pair {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace");
+    let out = Path::new(env!("OUT_DIR"));
+    let build = |package, variables: &[(&str, String)]| {
+        let flags = env!("CANOPY_BUILT_FLAGS");
+        nested::compress(&nested::build(root, &out.join("canisters"), flags, package, &["marks"], variables))
+    };
+    let shard = build("canopy-shard", &[]);
+    let path = out.join("shard-marked.wasm.gz");
+    std::fs::write(&path, &shard).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let hash = Sha256::digest(&shard).iter().map(|byte| format!("{byte:02x}")).collect();
+    let carried = [("CANOPY_SHARD_WASM", path.display().to_string()), ("CANOPY_SHARD_SHA256", hash)];
+    Pair { router: build("canopy-router", &carried), shard }
 }

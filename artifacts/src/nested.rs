@@ -30,6 +30,7 @@ pub fn build(
     target_directory: &Path,
     flags: &str,
     package: &str,
+    features: &[&str],
     variables: &[(&str, String)],
 ) -> Vec<u8> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -42,7 +43,7 @@ pub fn build(
     command
         .current_dir(root)
         .args(["rustc", "--lib", "--crate-type", "cdylib", "--locked", "--quiet", "--profile", "canister"])
-        .args(["--target", TARGET, "--package", package])
+        .args(["--target", TARGET, "--package", package, "--features", &features.join(",")])
         .arg("--target-dir")
         .arg(target_directory)
         .env("CARGO_ENCODED_RUSTFLAGS", flags)

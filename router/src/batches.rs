@@ -9,6 +9,7 @@ use candid::Principal;
 use canopy_types::api::Refusal;
 use canopy_types::api::errors::BatchError;
 use canopy_types::limits::REQUEST_ITEMS_MAX;
+use canopy_types::marks::{self, Phase};
 use canopy_types::shard::Answer;
 use canopy_types::wire::batch::AnswerRef;
 use canopy_types::wire::many::{self, GetAnswer};
@@ -23,6 +24,7 @@ use canopy_types::{
 
 use crate::access::{authorise, authorise_key, count};
 use crate::calls::{self, Deadline, Effect, OPEN_READ_BATCHES_MAX, Request, calls_open};
+use crate::message;
 use crate::operations::{APPLY, effect, general_delete, general_put, ordinary_delete, ordinary_put};
 use crate::refusal::{Failure, range_moves};
 use crate::routing::{check_key, check_operation, check_time_to_live, check_value};
@@ -40,9 +42,11 @@ use division::{Division, PartOfBatch, allowance, divide};
 ///
 /// Why nothing of the batch was done.
 pub async fn put_many() -> Result<Vec<u8>, BatchError<PutError>> {
-    let (requests, division) = request_puts(&ic_cdk::api::msg_arg_data())?;
+    marks::begin();
+    let (requests, division) = request_puts(&message::argument())?;
     let parts = send(requests, division.parts, Deadline::of_message()).await?;
     let mut results = collect(&parts, division.items, ordinary_put, general_put);
+    marks::end(Phase::Decode);
     if results.iter().all(Result::is_ok) {
         return Ok(many::puts_done(results.iter().map(|result| *result.as_ref().expect("all are done"))));
     }
@@ -53,7 +57,9 @@ pub async fn put_many() -> Result<Vec<u8>, BatchError<PutError>> {
 
 fn request_puts(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<PutError>> {
     let caller = ic_cdk::api::msg_caller();
+    marks::end(Phase::Receive);
     let reach = authorise(Role::Writer, caller).map_err(refuse_all)?;
+    marks::end(Phase::Rights);
     check_count(many::announced(message).unwrap_or(0))?;
     let decoded;
     let batch = match PutManyRef::read(message) {
@@ -63,6 +69,7 @@ fn request_puts(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<P
             PutManyRef::from(&decoded)
         }
     };
+    marks::end(Phase::Decode);
     check_count(batch.items.len())?;
     check_items(&batch.items, |put| {
         check_key(put.key)?;
@@ -71,8 +78,11 @@ fn request_puts(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<P
         check_time_to_live(put.time_to_live_milliseconds)?;
         check_operation(batch.operation)
     })?;
+    marks::end(Phase::Rights);
     let division = divide_items(&batch.items, |put| (put.key, put.key.len() + put.value.len()))?;
+    marks::end(Phase::Route);
     count(caller, division.items as u64, message.len()).map_err(refuse_all)?;
+    marks::end(Phase::Rights);
     let request = |part: &PartOfBatch| {
         let item = |&place: &u32| ItemRef { index: place, action: ActionRef::Put(batch.items[place as usize]) };
         request(part, caller, batch.operation, None, part.places.iter().map(item).collect())
@@ -86,9 +96,11 @@ fn request_puts(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<P
 ///
 /// Why nothing of the batch was done.
 pub async fn delete_many() -> Result<Vec<u8>, BatchError<DeleteError>> {
-    let (requests, division) = request_deletes(&ic_cdk::api::msg_arg_data())?;
+    marks::begin();
+    let (requests, division) = request_deletes(&message::argument())?;
     let parts = send(requests, division.parts, Deadline::of_message()).await?;
     let mut results = collect(&parts, division.items, ordinary_delete, general_delete);
+    marks::end(Phase::Decode);
     if results.iter().all(Result::is_ok) {
         return Ok(many::deletes_done(results.iter().map(|result| *result.as_ref().expect("all are done"))));
     }
@@ -101,7 +113,9 @@ pub async fn delete_many() -> Result<Vec<u8>, BatchError<DeleteError>> {
 
 fn request_deletes(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<DeleteError>> {
     let caller = ic_cdk::api::msg_caller();
+    marks::end(Phase::Receive);
     let reach = authorise(Role::Writer, caller).map_err(refuse_all)?;
+    marks::end(Phase::Rights);
     check_count(many::announced(message).unwrap_or(0))?;
     let decoded;
     let batch = match DeleteManyRef::read(message) {
@@ -111,14 +125,18 @@ fn request_deletes(message: &[u8]) -> Result<(Vec<Request>, Division), BatchErro
             DeleteManyRef::from(&decoded)
         }
     };
+    marks::end(Phase::Decode);
     check_count(batch.items.len())?;
     check_items(&batch.items, |delete| {
         check_key(delete.key)?;
         authorise_key(reach, Role::Writer, caller, delete.key)?;
         check_operation(batch.operation)
     })?;
+    marks::end(Phase::Rights);
     let division = divide_items(&batch.items, |delete: &DeleteRef| (delete.key, delete.key.len()))?;
+    marks::end(Phase::Route);
     count(caller, division.items as u64, message.len()).map_err(refuse_all)?;
+    marks::end(Phase::Rights);
     let request = |part: &PartOfBatch| {
         let item = |&place: &u32| ItemRef { index: place, action: ActionRef::Delete(batch.items[place as usize]) };
         request(part, caller, batch.operation, None, part.places.iter().map(item).collect())
@@ -138,7 +156,8 @@ enum Found<'a> {
 ///
 /// Why nothing of the batch was read.
 pub async fn get_many() -> Result<Vec<u8>, BatchError<GetError>> {
-    let (requests, division) = request_gets(&ic_cdk::api::msg_arg_data())?;
+    marks::begin();
+    let (requests, division) = request_gets(&message::argument())?;
     let open = state::open_read_batch(OPEN_READ_BATCHES_MAX);
     let _open = open.map_err(|open| refuse_all(calls_open(open, OPEN_READ_BATCHES_MAX)))?;
     let parts = send(requests, division.parts, Deadline::of_message()).await?;
@@ -156,6 +175,7 @@ pub async fn get_many() -> Result<Vec<u8>, BatchError<GetError>> {
             _ => None,
         },
     );
+    marks::end(Phase::Decode);
     settle(&mut results);
     let payload_bytes = fit(&mut results, |found| match found {
         Found::Record(head, value) if head.include_value => value.len(),
@@ -204,7 +224,9 @@ fn record(head: &RecordHead, value: Cow<[u8]>) -> Record {
 
 fn request_gets(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<GetError>> {
     let caller = ic_cdk::api::msg_caller();
+    marks::end(Phase::Receive);
     let reach = authorise(Role::Reader, caller).map_err(refuse_all)?;
+    marks::end(Phase::Rights);
     check_count(many::announced(message).unwrap_or(0))?;
     let decoded;
     let batch = match GetManyRef::read(message) {
@@ -214,13 +236,17 @@ fn request_gets(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<G
             GetManyRef::from(&decoded)
         }
     };
+    marks::end(Phase::Decode);
     check_count(batch.keys.len())?;
     check_items(&batch.keys, |key| {
         check_key(key)?;
         authorise_key(reach, Role::Reader, caller, key)
     })?;
+    marks::end(Phase::Rights);
     let division = divide_items(&batch.keys, |key| (key, key.len()))?;
+    marks::end(Phase::Route);
     count(caller, division.items as u64, message.len()).map_err(refuse_all)?;
+    marks::end(Phase::Rights);
     let request = |part: &PartOfBatch| {
         let get = |place: u32| GetRef { key: batch.keys[place as usize], include_value: batch.include_value };
         let item = |&place: &u32| ItemRef { index: place, action: ActionRef::Get(get(place)) };
@@ -252,6 +278,7 @@ async fn send<E>(
     let sending = requests.into_iter().zip(open).map(|(request, open)| calls::send_admitted(request, open, deadline));
     // After this await anything may have changed; only the answers are used.
     let replies = calls::together::all(sending).await;
+    marks::end(Phase::Resume);
     let part = |(part, reply): (PartOfBatch, _)| Part { shard: part.shard, places: part.places, reply };
     Ok(parts.into_iter().zip(replies).map(part).collect())
 }

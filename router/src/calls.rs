@@ -11,6 +11,7 @@
 use candid::{CandidType, Principal};
 use canopy_types::api::Refusal;
 use canopy_types::limits::bounded_reason;
+use canopy_types::marks::{self, Phase};
 use canopy_types::shard::{ShardError, WrongShard};
 use canopy_types::{BusyReason, codec};
 use ic_cdk::call::{Call, CallFailed};
@@ -213,7 +214,10 @@ async fn send_request(
             call.take_raw_args(std::mem::take(&mut request.arguments))
         };
         // After this await anything may have changed but what this function owns.
-        let failure = match call.await {
+        let answer = call.await;
+        marks::begin();
+        marks::end(Phase::Resume);
+        let failure = match answer {
             Ok(reply) => return Ok(Reply { bytes: reply.into_bytes(), unknown }),
             Err(failure) => failure,
         };

@@ -14,7 +14,7 @@
 //!
 //! [`calls`] alone sends operations to shards and maps what the platform says about a call; [`runner`] alone performs the
 //! journal's steps, with the payloads of [`management`] and the code of [`shard_code`]; [`word`] alone tells shards the
-//! roles, and [`control`] alone changes who controls them. [`state`] draws the layout of stable memory.
+//! roles, and [`control`] alone changes who controls them. [`message`] reads arguments, and [`state`] draws the layout of stable memory.
 
 mod access;
 mod batches;
@@ -24,6 +24,7 @@ mod control;
 mod growth;
 mod journal;
 mod management;
+mod message;
 mod operations;
 mod policy;
 mod readings;

@@ -8,6 +8,7 @@
 
 use candid::Principal;
 use canopy_types::api::Refusal;
+use canopy_types::marks::{self, Phase};
 use canopy_types::shard::{Answer, ShardError};
 use canopy_types::wire::batch::{self, AnswerRef};
 use canopy_types::wire::{ActionRef, ApplyRef, DeleteRef, GetRef, ItemRef, OperationRef, PutRef, replies};
@@ -19,6 +20,7 @@ use canopy_types::{
 use crate::access::{authorise, authorise_key, count};
 use crate::calls::read::Outcome;
 use crate::calls::{self, Deadline, Effect, Reply, Request};
+use crate::message;
 use crate::refusal::{Failure, heard, write_plainly};
 use crate::routing::{check_operation, check_time_to_live, check_value, route};
 use crate::state;
@@ -43,7 +45,11 @@ pub fn effect(operation: Option<OperationRef>) -> Effect {
 ///
 /// Why that was not done, or may not have been.
 pub async fn put(caller: Principal) -> Result<Vec<u8>, Failure> {
-    let request = request_put(caller, &ic_cdk::api::msg_arg_data())?;
+    marks::begin();
+    let message = message::argument();
+    marks::end(Phase::Receive);
+    let request = request_put(caller, &message)?;
+    drop(message);
     let method = request.method;
     calls::ask(request, Deadline::of_message(), |shard, reply| {
         let version = if method == APPLY {
@@ -60,6 +66,7 @@ pub async fn put(caller: Principal) -> Result<Vec<u8>, Failure> {
 
 fn request_put(caller: Principal, message: &[u8]) -> Result<Request, Failure> {
     let reach = authorise(Role::Writer, caller)?;
+    marks::end(Phase::Rights);
     let decoded;
     let put = match PutRef::read(message) {
         Some(put) => put,
@@ -68,12 +75,16 @@ fn request_put(caller: Principal, message: &[u8]) -> Result<Request, Failure> {
             PutRef::from(&decoded)
         }
     };
+    marks::end(Phase::Decode);
     authorise_key(reach, Role::Writer, caller, put.key)?;
+    marks::end(Phase::Rights);
     check_value(put.value)?;
     check_time_to_live(put.time_to_live_milliseconds)?;
     check_operation(put.operation)?;
     let shard = state::with(|state| route(state.routing.as_ref(), put.key))?;
+    marks::end(Phase::Route);
     count(caller, 1, message.len())?;
+    marks::end(Phase::Rights);
     if put.is_plain() {
         return Ok(Request { shard, method: "put", arguments: put.write(), effect: Effect::Write });
     }
@@ -82,7 +93,9 @@ fn request_put(caller: Principal, message: &[u8]) -> Result<Request, Failure> {
 
 /// Reads a record, and replies.
 pub fn get(caller: Principal) {
-    let message = ic_cdk::api::msg_arg_data();
+    marks::begin();
+    let message = message::argument();
+    marks::end(Phase::Receive);
     let request = request_get(caller, &message, "get").and_then(|request| {
         count(caller, 1, message.len())?;
         Ok(request)
@@ -96,7 +109,7 @@ pub fn get(caller: Principal) {
 
 /// Reads a record from one replica, and replies. It isn't counted: what a query counts is forgotten.
 pub fn get_query() {
-    match request_get(ic_cdk::api::msg_caller(), &ic_cdk::api::msg_arg_data(), "get_query") {
+    match request_get(ic_cdk::api::msg_caller(), &message::argument(), "get_query") {
         Ok(request) => calls::read::query(request, answer_get),
         Err(failure) => ic_cdk::api::msg_reply(refuse_get(failure)),
     }
@@ -125,6 +138,7 @@ fn refuse_get(failure: Failure) -> Vec<u8> {
 
 fn request_get(caller: Principal, message: &[u8], method: &'static str) -> Result<Request, Failure> {
     let reach = authorise(Role::Reader, caller)?;
+    marks::end(Phase::Rights);
     let decoded;
     let get = match GetRef::read(message) {
         Some(get) => get,
@@ -133,8 +147,11 @@ fn request_get(caller: Principal, message: &[u8], method: &'static str) -> Resul
             GetRef::from(&decoded)
         }
     };
+    marks::end(Phase::Decode);
     authorise_key(reach, Role::Reader, caller, get.key)?;
+    marks::end(Phase::Rights);
     let shard = state::with(|state| route(state.routing.as_ref(), get.key))?;
+    marks::end(Phase::Route);
     Ok(Request { shard, method, arguments: get.write(), effect: Effect::Read })
 }
 
@@ -144,7 +161,11 @@ fn request_get(caller: Principal, message: &[u8], method: &'static str) -> Resul
 ///
 /// Why that was not done, or may not have been.
 pub async fn delete(caller: Principal) -> Result<Vec<u8>, Failure> {
-    let request = request_delete(caller, &ic_cdk::api::msg_arg_data())?;
+    marks::begin();
+    let message = message::argument();
+    marks::end(Phase::Receive);
+    let request = request_delete(caller, &message)?;
+    drop(message);
     let method = request.method;
     calls::ask(request, Deadline::of_message(), |shard, reply| {
         let deleted = if method == APPLY {
@@ -161,6 +182,7 @@ pub async fn delete(caller: Principal) -> Result<Vec<u8>, Failure> {
 
 fn request_delete(caller: Principal, message: &[u8]) -> Result<Request, Failure> {
     let reach = authorise(Role::Writer, caller)?;
+    marks::end(Phase::Rights);
     let decoded;
     let delete = match DeleteRef::read(message) {
         Some(delete) => delete,
@@ -169,10 +191,14 @@ fn request_delete(caller: Principal, message: &[u8]) -> Result<Request, Failure>
             DeleteRef::from(&decoded)
         }
     };
+    marks::end(Phase::Decode);
     authorise_key(reach, Role::Writer, caller, delete.key)?;
+    marks::end(Phase::Rights);
     check_operation(delete.operation)?;
     let shard = state::with(|state| route(state.routing.as_ref(), delete.key))?;
+    marks::end(Phase::Route);
     count(caller, 1, message.len())?;
+    marks::end(Phase::Rights);
     if delete.is_plain() {
         return Ok(Request { shard, method: "delete", arguments: delete.write(), effect: Effect::Write });
     }

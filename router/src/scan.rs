@@ -13,13 +13,14 @@ use canopy_types::{BusyReason, HashRange, KeyHash, Role, ScanArguments, ScanResu
 use crate::access::{authorise, authorise_key, count};
 use crate::calls::read::Outcome;
 use crate::calls::{self, Effect, Request};
+use crate::message;
 use crate::refusal::Failure;
 use crate::routing::not_ready;
 use crate::state;
 
 /// Answers a page to `caller`, and replies.
 pub fn scan(caller: Principal) {
-    let message = ic_cdk::api::msg_arg_data();
+    let message = message::argument();
     let request = request_page(caller, &message).and_then(|request| {
         count(caller, 1, message.len()).map_err(|refusal| self::refusal(refusal.into()))?;
         Ok(request)
@@ -32,7 +33,7 @@ pub fn scan(caller: Principal) {
 
 /// Answers a page from one replica, and replies. It isn't counted: what a query counts is forgotten.
 pub fn scan_query() {
-    match request_page(ic_cdk::api::msg_caller(), &ic_cdk::api::msg_arg_data()) {
+    match request_page(ic_cdk::api::msg_caller(), &message::argument()) {
         Ok(request) => calls::read::query(request, answer_page),
         Err(error) => ic_cdk::api::msg_reply(refuse(error)),
     }

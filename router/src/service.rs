@@ -12,6 +12,7 @@ use canopy_types::api::{
     GetManyResult, GetResult, InitArguments, PutArguments, PutManyArguments, PutManyResult, PutResult, ReadError,
     ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult, ScanArguments, ScanResult,
 };
+use canopy_types::marks::{self, Phase};
 use canopy_types::policy::{PolicyResult, SetPolicyArguments, SetPolicyError, SetPolicyResult};
 use canopy_types::recovery::{RecoverArguments, RecoverError, RecoverResult, RetireShardArguments, RetireShardResult};
 use canopy_types::roles::{
@@ -133,6 +134,7 @@ pub async fn put() {
         write_plainly(&failure, |refusal| PutError::from_refusal(refusal.clone()).is_ok())
             .unwrap_or_else(|| codec::encode(&PutResult::Err(failure.into())))
     }));
+    marks::end(Phase::Encode);
 }
 
 /// Reads the newest record.
@@ -156,6 +158,7 @@ pub async fn delete() {
         write_plainly(&failure, |refusal| DeleteError::from_refusal(refusal.clone()).is_ok())
             .unwrap_or_else(|| codec::encode(&DeleteResult::Err(failure.into())))
     }));
+    marks::end(Phase::Encode);
 }
 
 /// Stores many values.
@@ -185,6 +188,7 @@ fn answer_batch<E: CandidType + Plain>(caller: Principal, done: Result<Vec<u8>, 
         Some((tag, fields)) => refusals::refuse(tag, &fields),
         None => codec::encode(&Result::<Vec<()>, _>::Err(error)),
     }));
+    marks::end(Phase::Encode);
 }
 
 /// Answers a page of all records.

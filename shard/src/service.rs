@@ -6,6 +6,7 @@ use canopy_types::api::uploads::{GetChunkArguments, GetManifestArguments, PutChu
 use canopy_types::api::{DeleteArguments, GetArguments, PutArguments};
 use canopy_types::codec;
 use canopy_types::growth::ShardReading;
+use canopy_types::marks::{self, Phase};
 use canopy_types::recovery::{
     AbandonTransferArguments, AbandonTransferResult, AdoptRouterArguments, AdoptRouterResult, RecallResult,
 };
@@ -173,6 +174,7 @@ fn ask_to_collect(uploads: Vec<DueUpload>) {
 pub fn put() {
     serve(Kind::Update, |state, caller, message| {
         let result = state.authorise(caller, Role::Writer, is_controller).and_then(|permit| {
+            marks::end(Phase::Rights);
             let decoded;
             let put = match PutRef::read(message) {
                 Some(put) => put,
@@ -181,7 +183,9 @@ pub fn put() {
                     PutRef::from(&decoded)
                 }
             };
+            marks::end(Phase::Decode);
             state.admit(permit, caller, Role::Writer, put.key, message.len())?;
+            marks::end(Phase::Rights);
             state.put(&Origin { caller, operation: put.operation, index: 0 }, &put)
         });
         match result {
@@ -203,6 +207,7 @@ pub fn get_query() {
 
 fn answer_get(state: &mut State, caller: &[u8], message: &[u8]) -> Vec<u8> {
     let result = state.authorise(caller, Role::Reader, is_controller).and_then(|permit| {
+        marks::end(Phase::Rights);
         let decoded;
         let get = match GetRef::read(message) {
             Some(get) => get,
@@ -211,7 +216,9 @@ fn answer_get(state: &mut State, caller: &[u8], message: &[u8]) -> Vec<u8> {
                 GetRef::from(&decoded)
             }
         };
+        marks::end(Phase::Decode);
         state.admit(permit, caller, Role::Reader, get.key, message.len())?;
+        marks::end(Phase::Rights);
         state.get(&get)
     });
     result.unwrap_or_else(refuse)
@@ -221,6 +228,7 @@ fn answer_get(state: &mut State, caller: &[u8], message: &[u8]) -> Vec<u8> {
 pub fn delete() {
     serve(Kind::Update, |state, caller, message| {
         let result = state.authorise(caller, Role::Writer, is_controller).and_then(|permit| {
+            marks::end(Phase::Rights);
             let decoded;
             let delete = match DeleteRef::read(message) {
                 Some(delete) => delete,
@@ -229,7 +237,9 @@ pub fn delete() {
                     DeleteRef::from(&decoded)
                 }
             };
+            marks::end(Phase::Decode);
             state.admit(permit, caller, Role::Writer, delete.key, message.len())?;
+            marks::end(Phase::Rights);
             state.delete(&Origin { caller, operation: delete.operation, index: 0 }, &delete)
         });
         match result {
@@ -243,6 +253,7 @@ pub fn delete() {
 pub fn apply() {
     serve(Kind::Update, |state, caller, message| {
         let result = state.authorise(caller, Role::Reader, is_controller).and_then(|permit| {
+            marks::end(Phase::Rights);
             let decoded;
             let batch = match ApplyRef::read(message) {
                 Some(batch) => batch,
@@ -251,7 +262,9 @@ pub fn apply() {
                     ApplyRef::from(&decoded)
                 }
             };
+            marks::end(Phase::Decode);
             state.admit_batch(permit, caller, &batch, message.len(), is_controller)?;
+            marks::end(Phase::Rights);
             state.apply(&batch)
         });
         result.unwrap_or_else(refuse)
@@ -571,9 +584,11 @@ enum Kind {
 
 /// Has `action` answer the message, given who sent it.
 fn serve(kind: Kind, action: impl FnOnce(&mut State, &[u8], &[u8]) -> Vec<u8>) {
+    marks::begin();
     let message = message::argument();
     let caller = Caller::of_message();
     let now = ic0::time();
+    marks::end(Phase::Receive);
     let (reply, alarm) = state::with(|state| {
         state.store.observe_clock(now);
         state.message_time = now;
@@ -590,6 +605,7 @@ fn serve(kind: Kind, action: impl FnOnce(&mut State, &[u8], &[u8]) -> Vec<u8>) {
         ic0::global_timer_set(at);
     }
     message::reply(&reply);
+    marks::end(Phase::Encode);
 }
 
 /// Writes a refusal, which reads the same as the result of every hot method.

@@ -77,9 +77,11 @@ macro_rules! endpoint_body {
     (raw_query $name:ident($($argument:ty)?) -> $reply:ty) => {
         $name()
     };
-    (raw_async_update $name:ident($($argument:ty)?) -> $reply:ty) => {
-        ::ic_cdk::futures::internals::in_executor_context(|| ::ic_cdk::futures::spawn($name()))
-    };
+    (raw_async_update $name:ident($($argument:ty)?) -> $reply:ty) => {{
+        ::ic_cdk::futures::internals::in_executor_context(|| ::ic_cdk::futures::spawn($name()));
+        // What is sent goes out when the future stops.
+        $crate::marks::end($crate::marks::Phase::Encode);
+    }};
     (raw_composite_query $name:ident($($argument:ty)?) -> $reply:ty) => {
         $name()
     };

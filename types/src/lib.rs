@@ -5,8 +5,8 @@
 //! range that changes hands, [`growth`] about shards that fill, [`uploads`] values longer than a record, and [`status`] what a
 //! router reports about itself. [`limits`] are the promised bounds,
 //! [`range`] and [`hash`] cut the hash space, [`cursor`] marks places in it, [`codec`] turns all of it into Candid and
-//! back, [`wire`] does that for the hot methods in a fiftieth of the instructions, and [`endpoints`] ties both canisters'
-//! methods to functions.
+//! back, [`wire`] does that for the hot methods in a fiftieth of the instructions, [`endpoints`] ties both canisters'
+//! methods to functions, and [`marks`] tell benchmarks what the phases of a message take.
 //!
 //! Arguments are records, so that optional fields can be added; results are `variant { Ok; Err }`, where every error
 //! says what did not happen and what the caller should do.
@@ -20,6 +20,7 @@ pub mod endpoints;
 pub mod growth;
 pub mod hash;
 pub mod limits;
+pub mod marks;
 pub mod policy;
 pub mod range;
 pub mod rate;

@@ -6,6 +6,7 @@
 
 use candid::Principal;
 use canopy_types::api::Refusal;
+use canopy_types::marks::{self, Phase};
 use canopy_types::shard::WrongShard;
 
 use super::{
@@ -13,6 +14,7 @@ use super::{
 };
 use crate::access;
 use crate::calls::Deadline;
+use crate::message;
 use crate::refusal::{Failure, range_moves};
 use crate::state::OpenCall;
 
@@ -100,6 +102,7 @@ fn perform(mut read: Box<Read>) {
         // SAFETY: the callbacks run in later messages, so the box is still this one's.
         unsafe { (*open).request.arguments = arguments };
     }
+    marks::end(Phase::Encode);
 }
 
 /// Replies with what the shard's answer comes to, or asks the owner that it names.
@@ -140,9 +143,13 @@ fn refuse(shard: Principal, answer: Answer, refusal: Refusal) {
 }
 
 unsafe extern "C" fn on_reply(open: usize) {
+    marks::begin();
     // SAFETY: `perform` gave the platform a box, and this is the one time that it comes back.
     let read = unsafe { Box::from_raw(open as *mut Read) };
-    finish(read, Ok(ic_cdk::api::msg_arg_data()));
+    let answer = message::argument();
+    marks::end(Phase::Receive);
+    finish(read, Ok(answer));
+    marks::end(Phase::Encode);
 }
 
 unsafe extern "C" fn on_reject(open: usize) {

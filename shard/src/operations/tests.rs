@@ -185,3 +185,22 @@ fn batch_that_is_too_long_does_nothing() {
     let owned: ApplyArguments = batch.to_owned();
     assert_eq!(owned.items.len(), 4_097);
 }
+
+#[test]
+fn values_that_differ_in_a_byte_or_in_length_are_condensed_differently() {
+    for length in [0, 1, 7, 31, 32, 33, 64, 100] {
+        let value: Vec<u8> = (0..length).map(|at| at as u8).collect();
+        let condensed = condense(&value);
+        for at in 0..length {
+            for bit in 0..8 {
+                let mut other = value.clone();
+                other[at] ^= 1 << bit;
+                assert_ne!(condense(&other), condensed, "byte {at} of {length}");
+            }
+        }
+        let longer = [&value[..], &[0]].concat();
+        assert_ne!(condense(&longer), condensed);
+    }
+    let uniform: std::collections::BTreeSet<u64> = (0..=255).map(|byte| condense(&[byte; 1_000])).collect();
+    assert_eq!(uniform.len(), 256);
+}
