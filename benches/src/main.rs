@@ -1,12 +1,13 @@
 //! Benchmarks: what the store of a shard costs, and what operations cost from end to end, in exact figures.
 //!
-//! `cargo run --release -p canopy-benches -- store --help` tells how to run, compare and update. [`store`], [`costs`] and [`split`]
-//! say what is measured, [`network`] where (the embedded simulator, or a PocketIC server that the environment names),
+//! `cargo run --release -p canopy-benches -- store --help` tells how to run, compare and update. [`store`], [`costs`],
+//! [`split`] and [`load`] say what is measured, [`network`] where (the embedded simulator, or a PocketIC server that the environment names),
 //! [`canister`] drives the canister that measures itself, [`results`] keeps figures, compares them, and writes the
 //! reports.
 
 mod canister;
 mod costs;
+mod load;
 mod network;
 mod results;
 mod split;
@@ -31,6 +32,8 @@ enum Benchmark {
     Costs(CostsArguments),
     /// Splits of a shard: what they cost, and what callers notice; a few minutes.
     Split(CostsArguments),
+    /// Workloads of YCSB on whole services under load; beside a StableBTreeMap, alone and behind a proxy.
+    Load(LoadArguments),
 }
 
 #[derive(Args)]
@@ -59,11 +62,31 @@ struct CostsArguments {
     update: bool,
 }
 
+#[derive(Args)]
+struct LoadArguments {
+    /// All cells, for the report: tens of minutes and some gibibytes. Without it: the few that CI measures.
+    #[arg(long)]
+    full: bool,
+    /// Fail if a figure is more than 2 % above the committed one.
+    #[arg(long, conflicts_with = "update")]
+    compare: bool,
+    /// Write the figures to benches/results, and the report and its charts if they are the full ones.
+    #[arg(long)]
+    update: bool,
+    /// Only cells whose name contains this; updated, they take the place of the committed ones, and others stay.
+    #[arg(long, conflicts_with = "compare")]
+    only: Option<String>,
+    /// Measure nothing: write the report and its charts anew from the committed figures.
+    #[arg(long, conflicts_with_all = ["full", "compare", "update", "only"])]
+    report: bool,
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().benchmark {
         Benchmark::Store(arguments) => run_store(&arguments),
         Benchmark::Costs(arguments) => run_costs(&arguments),
         Benchmark::Split(arguments) => run_split(&arguments),
+        Benchmark::Load(arguments) => run_load(&arguments),
     };
     match result {
         Ok(faults) if faults.is_empty() => ExitCode::SUCCESS,
@@ -83,12 +106,7 @@ fn run_store(arguments: &StoreArguments) -> anyhow::Result<Vec<String>> {
     let plan = if arguments.full { store::Plan::full() } else { store::Plan::small() };
     let measured = store::run(&plan, arguments.only.as_deref());
     let mut faults = judge(&measured, arguments.compare.then_some(plan.name))?;
-    for check in results::checks::all(&measured) {
-        println!("{check}");
-        if !check.holds() {
-            faults.push(format!("doesn't hold: {check}"));
-        }
-    }
+    faults.extend(broken(&results::checks::all(&measured)));
     if arguments.update {
         measured.save(plan.name)?;
         if arguments.full {
@@ -118,6 +136,37 @@ fn run_split(arguments: &CostsArguments) -> anyhow::Result<Vec<String>> {
         split::write_report(&measured)?;
     }
     Ok(faults)
+}
+
+/// Answers what got dearer, and what doesn't hold.
+fn run_load(arguments: &LoadArguments) -> anyhow::Result<Vec<String>> {
+    let plan = if arguments.full || arguments.report { load::Plan::full() } else { load::Plan::small() };
+    if arguments.report {
+        load::write_report(&results::Figures::load(plan.name)?)?;
+        return Ok(vec![]);
+    }
+    // A long run that is ended early can be gone on with by `--only`.
+    let before =
+        if arguments.only.is_some() { results::Figures::load(plan.name)? } else { results::Figures::default() };
+    let all = |measured: &results::Figures| {
+        let mut all = before.clone();
+        all.replace(measured);
+        all
+    };
+    let save = |measured: &results::Figures| if arguments.update { all(measured).save(plan.name) } else { Ok(()) };
+    let measured = load::run(&plan, arguments.only.as_deref(), save)?;
+    let mut faults = judge(&measured, arguments.compare.then_some(plan.name))?;
+    faults.extend(broken(&load::checks::all(&measured)));
+    if arguments.update && arguments.full {
+        load::write_report(&all(&measured))?;
+    }
+    Ok(faults)
+}
+
+/// Prints checks, and tells which don't hold.
+fn broken(checks: &[results::checks::Check]) -> Vec<String> {
+    checks.iter().for_each(|check| println!("{check}"));
+    checks.iter().filter(|check| !check.holds()).map(|check| format!("doesn't hold: {check}")).collect()
 }
 
 /// Prints figures, and tells what is over budget or, if a name of committed figures is given, dearer than those.

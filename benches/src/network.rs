@@ -4,6 +4,7 @@
 use std::sync::{Mutex, OnceLock};
 
 use candid::Principal;
+use canopy_simulator::instance::Instance;
 use canopy_simulator::server::{Server, ServerOptions};
 use pocket_ic::{CreateCanisterParams, PocketIc, PocketIcBuilder};
 
@@ -14,7 +15,12 @@ const CYCLES: u128 = 1_000_000_000_000_000_000;
 
 /// Makes an instance with one application subnet. What it holds is given back when it is dropped.
 pub fn instance() -> PocketIc {
-    let builder = PocketIcBuilder::new().with_application_subnet();
+    instance_of(1)
+}
+
+/// Makes an instance with so many application subnets.
+pub fn instance_of(subnets: usize) -> PocketIc {
+    let builder = (0..subnets).fold(PocketIcBuilder::new(), |builder, _| builder.with_application_subnet());
     if let Ok(url) = std::env::var("CANOPY_POCKET_IC_URL") {
         return builder.with_server_url(url.parse().expect("the server's URL must be one")).build();
     }
@@ -25,6 +31,20 @@ pub fn instance() -> PocketIc {
     let server = SIMULATOR.get_or_init(|| Mutex::new(start()));
     let url = server.lock().expect("nothing panics while it holds the simulator").url();
     builder.with_server_url(url.parse().expect("a server knows its URL")).build()
+}
+
+/// Tells whether instances are simulated, so that [`look_into`] finds them.
+pub fn is_simulated() -> bool {
+    SIMULATOR.get().is_some()
+}
+
+/// Looks into a simulated instance for what no server tells; `None` on a real server.
+pub fn look_into<R: Send + 'static>(
+    pic: &PocketIc,
+    look: impl FnOnce(&mut Instance) -> R + Send + 'static,
+) -> Option<R> {
+    let server = SIMULATOR.get()?.lock().expect("nothing panics while it holds the simulator");
+    Some(server.on_instance(pic.instance_id() as u64, look).expect("the instance is there"))
 }
 
 /// Creates a canister with plenty of cycles and installs a module.

@@ -4,7 +4,7 @@ pub mod chart;
 pub mod checks;
 pub mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -29,6 +29,10 @@ pub enum Structure {
     Routed,
     /// Operations at a shard.
     Direct,
+    /// Operations under load.
+    Load,
+    /// Parts of what is done for an operation.
+    Phases,
 }
 
 /// In what a figure is told.
@@ -68,6 +72,23 @@ pub enum Measure {
     Refused,
     /// Time that writes take while a range changes hands, as a part of what they take else, in thousandths.
     Slowdown,
+    /// Cycles that a caller in a canister pays for its call and the bytes of it, per operation.
+    CallerCycles,
+    /// Executions in router and shards, per 1,000 operations.
+    Executions,
+    /// Pages that the router dirties, and all shards, per 1,000 operations.
+    RouterPagesPerThousand,
+    ShardPagesPerThousand,
+    /// Rounds that so many of 100 operations, or of 1,000, don't exceed.
+    RoundsMedian,
+    Rounds99,
+    Rounds999,
+    /// Rounds that 1,000,000,000 operations take as fast as they are done.
+    RoundsPerBillion,
+    /// Operations of 1,000,000 that were turned away then.
+    RefusedPerMillion,
+    /// What binds then, by its number.
+    Bound,
 }
 
 impl Measure {
@@ -90,6 +111,16 @@ impl Measure {
             Measure::ClosedRounds => "rounds in which writes were refused",
             Measure::Refused => "refused of 100,000 writes",
             Measure::Slowdown => "thousandths of the usual time",
+            Measure::CallerCycles => "cycles of the caller per operation",
+            Measure::Executions => "executions per 1,000",
+            Measure::RouterPagesPerThousand => "dirty pages of the router per 1,000",
+            Measure::ShardPagesPerThousand => "dirty pages of the shards per 1,000",
+            Measure::RoundsMedian => "rounds, median",
+            Measure::Rounds99 => "rounds, 99 of 100",
+            Measure::Rounds999 => "rounds, 999 of 1,000",
+            Measure::RoundsPerBillion => "rounds per billion",
+            Measure::RefusedPerMillion => "turned away per million",
+            Measure::Bound => "number of what binds",
         }
     }
 }
@@ -130,6 +161,8 @@ impl fmt::Display for Key {
             Structure::Shard => "shard",
             Structure::Routed => "routed",
             Structure::Direct => "direct",
+            Structure::Load => "load",
+            Structure::Phases => "phases",
         };
         let (value, records) = (size(self.value_bytes), count(self.records));
         write!(f, "{structure}, {records} x {value}: {}, {}", self.operation, self.measure.words())
@@ -186,6 +219,14 @@ impl Figures {
         if let Some(before) = self.figures.insert(figure.key.clone(), figure) {
             panic!("measured twice: {before}");
         }
+    }
+
+    /// Puts figures in the place of those of the same operations.
+    pub fn replace(&mut self, others: &Figures) {
+        let operation = |key: &Key| (key.structure, key.value_bytes, key.records, key.operation.clone());
+        let replaced: BTreeSet<_> = others.figures.keys().map(operation).collect();
+        self.figures.retain(|key, _| !replaced.contains(&operation(key)));
+        self.figures.extend(others.figures.clone());
     }
 
     /// All of them, in order.

@@ -48,14 +48,15 @@ fn committed_figures_hold_their_budgets() {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/results")).unwrap();
     let names: Vec<String> = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     let figures: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(".json")).collect();
-    for name in [crate::costs::NAME, crate::store::Plan::small().name] {
+    for name in [crate::costs::NAME, crate::store::Plan::small().name, crate::load::Plan::small().name] {
         assert!(figures.contains(&name), "{names:?}");
     }
     for name in figures {
         let figures = Figures::load(name).unwrap();
         assert!(figures.all().count() > 50, "{name}");
         assert_eq!(figures.over_budget(), Vec::<&Figure>::new(), "{name}");
-        let broken: Vec<_> = super::checks::all(&figures).into_iter().filter(|check| !check.holds()).collect();
+        let checks = [super::checks::all(&figures), crate::load::checks::all(&figures)].concat();
+        let broken: Vec<_> = checks.into_iter().filter(|check| !check.holds()).collect();
         assert_eq!(broken, [], "{name}");
     }
 }
