@@ -30,6 +30,8 @@ const KEY_BYTES: usize = 32;
 const VALUE_SIZES: [u64; 2] = [100, 1_024];
 const SINGLES: u64 = 50;
 const BATCHES: u64 = 5;
+/// How many times more samples are taken at most, because timers run in between.
+const SAMPLES_TRIED: u64 = 4;
 const BATCH_SIZES: [u64; 2] = [100, 1_000];
 /// Numbers of shards that batches and scans are spread over.
 const SHARDS: [u32; 2] = [1, 4];
@@ -238,9 +240,23 @@ impl Network {
     fn add(&mut self, figures: &mut Figures, structure: Structure, name: &'static str, items: u64) {
         let samples = if items == 1 { SINGLES } else { BATCHES };
         self.once(structure, name, items);
-        let mut sum = Used::default();
-        for _ in 0..samples {
+        let mut kept: Vec<Used> = vec![];
+        for _ in 0..SAMPLES_TRIED * samples {
             let used = self.once(structure, name, items);
+            // A message more is a timer that ran in between: measured again.
+            if kept.first().is_some_and(|first| used.messages < first.messages) {
+                kept.clear();
+            }
+            if kept.first().is_none_or(|first| used.messages == first.messages) {
+                kept.push(used);
+            }
+            if kept.len() as u64 == samples {
+                break;
+            }
+        }
+        assert_eq!(kept.len() as u64, samples, "{name}: timers ran in between again and again");
+        let mut sum = Used::default();
+        for used in kept {
             sum.router_instructions += used.router_instructions;
             sum.shard_instructions += used.shard_instructions;
             sum.cycles += used.cycles;
@@ -249,7 +265,6 @@ impl Network {
             sum.router_pages += used.router_pages;
             sum.shard_pages += used.shard_pages;
         }
-        assert_eq!(sum.messages % samples, 0, "{name}: a timer ran in between");
         let records = samples * items;
         let measures = [
             (Measure::RouterInstructions, sum.router_instructions / records),

@@ -251,7 +251,7 @@ const PUT: u64 = 1;
 const DELETE: u64 = 2;
 
 /// Condenses a value for [`digest`]. It only has to tell a caller's own values apart, which nobody gains by making alike;
-/// so it takes a fifth of what a keyed hash takes, which was a third of a put in a batch.
+/// so it is no keyed hash, which would take 2,100 instructions more for 1,000 bytes.
 ///
 /// Each step is one-to-one in what came before it and in each of its words, so values that differ in one word differ in
 /// what they come to.

@@ -53,7 +53,7 @@ fn committed_figures_hold_their_budgets() {
     }
     for name in figures {
         let figures = Figures::load(name).unwrap();
-        assert!(figures.all().count() > 50, "{name}");
+        assert!(figures.all().count() > 20, "{name}");
         assert_eq!(figures.over_budget(), Vec::<&Figure>::new(), "{name}");
         let checks = [super::checks::all(&figures), crate::load::checks::all(&figures)].concat();
         let broken: Vec<_> = checks.into_iter().filter(|check| !check.holds()).collect();
