@@ -188,8 +188,9 @@ fn methods_from_outside_have_a_role() {
         exported.lines().filter_map(|line| line.split_once("\"canister_")?.1.split('"').next()?.split_once(' '));
     let without: Vec<&str> = methods.map(|(_, name)| name).filter(|name| required_role(name).is_none()).collect();
     let of_uploads = ["open_upload", "upload", "close_upload", "publish_upload", "chunk_digests", "delete_chunks"];
-    let of_canisters = [&["set_roles"], &of_uploads[..], &["finish_collection", "import_batch", "hand_over"]].concat();
-    assert_eq!(without, of_canisters, "only the router and the peer of a transfer send these, and not from outside");
+    let of_peers = ["finish_collection", "import_batch", "hand_over", "recall"];
+    let of_canisters = [&["set_roles"], &of_uploads[..], &of_peers].concat();
+    assert_eq!(without, of_canisters, "only a router and the peer of a transfer send these, and not from outside");
 }
 
 #[test]
