@@ -25,7 +25,10 @@ fn value(seed: u8, bytes: usize) -> Vec<u8> {
 
 /// Runs a command to its end, and tells the most memory that it had, in KiB.
 fn peak_of(network: &Network, arguments: &[&str]) -> u64 {
-    let mut child = command(network.home.path(), arguments).stdout(Stdio::null()).spawn().expect("the command starts");
+    // Each thread of a machine with many keeps a heap of its own with room in it: so many, whatever the machine.
+    let mut command = command(network.home.path(), arguments);
+    command.envs([("TOKIO_WORKER_THREADS", "2"), ("MALLOC_ARENA_MAX", "4")]).stdout(Stdio::null());
+    let mut child = command.spawn().expect("the command starts");
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     loop {
