@@ -2,7 +2,7 @@
 
 use candid::Principal;
 use canopy_types::api::{Resolution, ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult};
-use canopy_types::shard::{ShardInfo, ShardInfoResult};
+use canopy_types::shard::ShardInfo;
 use canopy_types::status::{Alarm, ShardStatus, Status};
 use canopy_types::transfer::{MergeShardArguments, MoveResult, SplitShardArguments, TransferEnd};
 use canopy_types::{HashRange, KeyHash, ShardIndex};
@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::connection::{Connection, Session, parse_principal};
 use crate::failure::Failure;
+use crate::overview::{add_info, info_of};
 use crate::shown::{confirm, grouped, print_line, table};
 use crate::transfers::{how_far, refused, status_of, wait};
 
@@ -146,11 +147,7 @@ fn parse_hash(text: &str) -> Result<KeyHash, Failure> {
 async fn show(session: &Session, status: &Status, shard: &ShardStatus, json: bool) -> Result<(), Failure> {
     let info = match shard.canister {
         None => Err("it has no canister yet".to_string()),
-        Some(canister) => match session.ask_canister::<ShardInfoResult>(canister, "info").await {
-            Ok(Ok(info)) => Ok(info),
-            Ok(Err(_)) => Err("only administrators see more".to_string()),
-            Err(failure) => Err(failure.to_string()),
-        },
+        Some(canister) => info_of(session, canister).await,
     };
     let transfers = status.transfers.iter().flatten();
     let transfer = transfers.filter(|transfer| transfer.ended_at_nanoseconds.is_none());
@@ -198,17 +195,7 @@ fn shard_json(shard: &ShardStatus, info: Result<&ShardInfo, &String>, transfer: 
         "epoch": shard.epoch.0,
         "transfer": transfer,
     });
-    match info {
-        Ok(info) => {
-            fields["records"] = json!(info.records);
-            fields["record_bytes"] = json!(info.record_bytes);
-            fields["stable_bytes"] = json!(info.stable_bytes);
-            fields["out_of_space"] = json!(info.out_of_space);
-            fields["cycles"] = json!(info.cycles.0.to_string());
-            fields["code_version"] = json!(info.code_version);
-        }
-        Err(why) => fields["unknown_because"] = json!(why),
-    }
+    add_info(&mut fields, info);
     fields
 }
 

@@ -1,12 +1,13 @@
 //! `status` and `shards`: how the service is.
 
+use candid::Principal;
 use canopy_types::api::RoutingTableResult;
 use canopy_types::shard::{ShardInfo, ShardInfoResult};
 use canopy_types::status::{ShardStage, Status, StatusResult};
 use serde_json::json;
 
 use crate::administration::not_allowed;
-use crate::connection::Connection;
+use crate::connection::{Connection, Session};
 use crate::failure::{Failure, Kind};
 use crate::fleet::alarm_text;
 use crate::shown::{grouped, print_line, table};
@@ -106,11 +107,7 @@ pub async fn shards(connection: &Connection, json: bool) -> Result<(), Failure> 
     let routes = session.ask::<RoutingTableResult>("routing_table").await?.map_err(not_allowed)?.into_table().routes;
     let mut lines = table(&["shard", "hash range", "epoch", "records", "bytes", "memory", "cycles", "version"], 2);
     for route in &routes {
-        let info = match session.ask_canister::<ShardInfoResult>(route.shard, "info").await {
-            Ok(Ok(info)) => Ok(info),
-            Ok(Err(_)) => Err("only administrators see more".to_string()),
-            Err(failure) => Err(failure.to_string()),
-        };
+        let info = info_of(&session, route.shard).await;
         if json {
             print_line(shard_json(route, info.as_ref()))?;
             continue;
@@ -131,13 +128,17 @@ pub async fn shards(connection: &Connection, json: bool) -> Result<(), Failure> 
     if json { Ok(()) } else { print_line(lines) }
 }
 
-fn shard_json(route: &canopy_types::Route, info: Result<&ShardInfo, &String>) -> serde_json::Value {
-    let mut fields = json!({
-        "shard": route.shard.to_text(),
-        "first_hash": format!("{:016x}", route.range.first.0),
-        "last_hash": format!("{:016x}", route.range.last.0),
-        "epoch": route.epoch.0,
-    });
+/// Asks a shard about itself; why not, in words, when it doesn't say.
+pub async fn info_of(session: &Session, shard: Principal) -> Result<ShardInfo, String> {
+    match session.ask_canister::<ShardInfoResult>(shard, "info").await {
+        Ok(Ok(info)) => Ok(info),
+        Ok(Err(_)) => Err("only administrators see more".to_string()),
+        Err(failure) => Err(failure.to_string()),
+    }
+}
+
+/// Adds what a shard says about itself for machines, or why it doesn't.
+pub fn add_info(fields: &mut serde_json::Value, info: Result<&ShardInfo, &String>) {
     match info {
         Ok(info) => {
             fields["records"] = json!(info.records);
@@ -149,6 +150,16 @@ fn shard_json(route: &canopy_types::Route, info: Result<&ShardInfo, &String>) ->
         }
         Err(why) => fields["unknown_because"] = json!(why),
     }
+}
+
+fn shard_json(route: &canopy_types::Route, info: Result<&ShardInfo, &String>) -> serde_json::Value {
+    let mut fields = json!({
+        "shard": route.shard.to_text(),
+        "first_hash": format!("{:016x}", route.range.first.0),
+        "last_hash": format!("{:016x}", route.range.last.0),
+        "epoch": route.epoch.0,
+    });
+    add_info(&mut fields, info);
     fields
 }
 
