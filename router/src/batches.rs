@@ -26,7 +26,7 @@ use crate::access::{authorise, authorise_key, count};
 use crate::calls::{self, Deadline, Effect, OPEN_READ_BATCHES_MAX, Request, calls_open};
 use crate::message;
 use crate::operations::{APPLY, effect, general_delete, general_put, ordinary_delete, ordinary_put};
-use crate::refusal::{Failure, range_moves};
+use crate::refusal::Failure;
 use crate::routing::{check_key, check_operation, check_time_to_live, check_value};
 use crate::state;
 
@@ -283,14 +283,15 @@ async fn send<E>(
     Ok(parts.into_iter().zip(replies).map(part).collect())
 }
 
-/// Learns where the keys are that shards don't own any more, and makes what callers are told of each item. Items are not
-/// sent elsewhere, because nothing of a batch is kept; sent again under the same operation, they find their way.
+/// Learns where the keys are that shards don't own any more, and makes what callers are told of each item. Items are sent
+/// neither elsewhere nor again, because nothing of a batch is kept; sent again under the same operation, they find their
+/// way.
 fn settle<T>(results: &mut [Result<T, Failure>]) {
     for result in &mut *results {
-        if let Err(Failure::Elsewhere { shard, wrong, unknown }) = result {
-            calls::owner(*shard, wrong);
+        if let Err(Failure::Elsewhere { shard, whereabouts, unknown }) = result {
+            calls::ask_next(*shard, whereabouts);
             let unknown = unknown.take().map(|unknown| *unknown);
-            *result = Err(unknown.unwrap_or_else(|| Failure::NotDone(range_moves())));
+            *result = Err(unknown.unwrap_or_else(|| Failure::NotDone(whereabouts.refusal())));
         }
     }
     shorten(results);

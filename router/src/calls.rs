@@ -17,7 +17,7 @@ use canopy_types::{BusyReason, codec};
 use ic_cdk::call::{Call, CallFailed};
 use serde::de::DeserializeOwned;
 
-use crate::refusal::{Failure, REJECT_CODE_UNKNOWN, heard, range_moves};
+use crate::refusal::{Failure, REJECT_CODE_UNKNOWN, Whereabouts, heard};
 use crate::state::{self, OpenCall};
 
 pub mod deadline;
@@ -44,8 +44,9 @@ const CALL_CYCLES_MAX: u128 = 200_000_000_000;
 /// Sendings of one call.
 const ATTEMPTS_MAX: u32 = 2;
 
-/// Times that a call follows shards' words about who owns what it asks for.
-const REDIRECTS_MAX: u32 = 2;
+/// Times that a call is sent again, at once, because a shard says that it doesn't serve what it is asked for: to the owner
+/// that it names, or to itself while it hands the range over, which takes no longer than two more questions.
+const HOPS_MAX: u32 = 3;
 
 /// Longest arguments that are kept for a second sending, there or elsewhere. Longer ones are not, because all that is open
 /// together has to fit the heap.
@@ -106,8 +107,8 @@ impl Reply {
     pub fn settle<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
         match (result, &self.unknown) {
             // Where it is asked next, the receipt of that attempt may lie.
-            (Err(Failure::Elsewhere { shard, wrong, .. }), Some(unknown)) => {
-                Err(Failure::Elsewhere { shard, wrong, unknown: Some(Box::new(unknown.clone())) })
+            (Err(Failure::Elsewhere { shard, whereabouts, .. }), Some(unknown)) => {
+                Err(Failure::Elsewhere { shard, whereabouts, unknown: Some(Box::new(unknown.clone())) })
             }
             (Err(Failure::NotDone(refusal)), Some(unknown)) if !is_outcome(&refusal) => Err(unknown.clone()),
             (result, _) => result,
@@ -144,7 +145,8 @@ fn open_call(request: &Request) -> Result<OpenCall, Refusal> {
 }
 
 /// Admits one call, sends it, and has `read` make something of the shard's answer. Where a shard says that another one
-/// owns what it was asked for, that one is asked, at once: what a shard refuses so it hasn't run.
+/// owns what it was asked for, that one is asked; where it says that it hands that over, it is asked again, and names the
+/// owner then. All that at once and a few times: what a shard refuses so it hasn't run.
 ///
 /// # Errors
 ///
@@ -155,26 +157,34 @@ pub async fn ask<T>(
     read: impl Fn(Principal, Reply) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let mut unknown = None;
-    for redirect in 0..=REDIRECTS_MAX {
+    for hop in 0..=HOPS_MAX {
         let open = admit_one(&request).map_err(|refusal| unknown.take().unwrap_or(Failure::NotDone(refusal)))?;
         let reply = send_request(&mut request, open, deadline, unknown.take()).await?;
         match read(request.shard, reply) {
-            Err(Failure::Elsewhere { shard, wrong, unknown: earlier }) => {
-                let owner = owner(shard, &wrong).filter(|_| redirect < REDIRECTS_MAX && request.is_kept());
+            Err(Failure::Elsewhere { shard, whereabouts, unknown: earlier }) => {
+                let next = ask_next(shard, &whereabouts).filter(|_| hop < HOPS_MAX && request.is_kept());
                 unknown = earlier.map(|unknown| *unknown);
-                match owner {
-                    Some(owner) => request.shard = owner,
-                    None => return Err(unknown.unwrap_or_else(|| Failure::NotDone(range_moves()))),
+                match next {
+                    Some(next) => request.shard = next,
+                    None => return Err(unknown.unwrap_or_else(|| Failure::NotDone(whereabouts.refusal()))),
                 }
             }
             result => return result,
         }
     }
-    unreachable!("INVARIANT: the last redirect is not followed")
+    unreachable!("INVARIANT: after the last hop there is no other")
 }
 
-/// Learns from a shard's word that it doesn't own what it was asked for, and tells who does, if that is one of ours.
-pub fn owner(asked: Principal, wrong: &WrongShard) -> Option<Principal> {
+/// Learns from a shard's word that it doesn't serve what it was asked for, and tells which shard is to be asked next, if
+/// that is one of ours.
+pub fn ask_next(asked: Principal, whereabouts: &Whereabouts) -> Option<Principal> {
+    match whereabouts {
+        Whereabouts::Wrong(wrong) => owner(asked, wrong),
+        Whereabouts::Moving { .. } => Some(asked),
+    }
+}
+
+fn owner(asked: Principal, wrong: &WrongShard) -> Option<Principal> {
     state::with(|state| {
         let owner = wrong.owner.filter(|owner| *owner != asked)?;
         if let Some(moved) = &wrong.moved

@@ -125,7 +125,7 @@ fn answer_get(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Outcome {
     });
     match found {
         Ok(reply) => Outcome::Answered(reply),
-        Err(Failure::Elsewhere { wrong, .. }) => Outcome::Elsewhere(wrong),
+        Err(Failure::Elsewhere { whereabouts, .. }) => Outcome::Elsewhere(whereabouts),
         Err(failure) => Outcome::Refused(refuse_get(failure)),
     }
 }

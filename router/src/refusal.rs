@@ -24,10 +24,31 @@ pub const REJECT_CODE_UNKNOWN: u32 = 6;
 pub enum Failure {
     /// Nothing was done.
     NotDone(Refusal),
-    /// Nothing was done: the shard that was asked doesn't own the key. What is unknown of an attempt before, if anything.
-    Elsewhere { shard: Principal, wrong: Box<WrongShard>, unknown: Option<Box<Failure>> },
+    /// Nothing was done: the shard that was asked doesn't serve the key. What is unknown of an attempt before, if anything.
+    Elsewhere { shard: Principal, whereabouts: Whereabouts, unknown: Option<Box<Failure>> },
     /// A write was done, wasn't done, or will still be done.
     Unknown { shard: Principal, reject_code: u32, reason: String },
+}
+
+/// What a shard says of a key that it doesn't serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// Another shard owns it.
+    Wrong(Box<WrongShard>),
+    /// Its range is closed while it is handed over, which takes a few messages.
+    Moving { retry_after_milliseconds: u64 },
+}
+
+impl Whereabouts {
+    /// Makes what callers are told where nobody asks again.
+    pub fn refusal(&self) -> Refusal {
+        match *self {
+            Self::Wrong(_) => range_moves(),
+            Self::Moving { retry_after_milliseconds } => {
+                Refusal::Busy { retry_after_milliseconds, reason: BusyReason::RangeMoves }
+            }
+        }
+    }
 }
 
 impl From<Refusal> for Failure {
@@ -43,11 +64,11 @@ impl From<MalformedArguments> for Failure {
 }
 
 impl Failure {
-    /// Makes what callers are told where nobody asks elsewhere.
+    /// Makes what callers are told where nobody asks elsewhere, or again.
     pub fn settled(self) -> Self {
         match self {
             Self::Elsewhere { unknown: Some(unknown), .. } => *unknown,
-            Self::Elsewhere { unknown: None, .. } => Self::NotDone(range_moves()),
+            Self::Elsewhere { whereabouts, unknown: None, .. } => Self::NotDone(whereabouts.refusal()),
             settled => settled,
         }
     }
@@ -55,10 +76,15 @@ impl Failure {
 
 /// Takes what `shard` answered.
 pub fn heard(shard: Principal, error: ShardError) -> Failure {
-    match error {
-        ShardError::WrongShard(wrong) => Failure::Elsewhere { shard, wrong: Box::new(wrong), unknown: None },
-        error => Failure::NotDone(from_shard(shard, error)),
-    }
+    let whereabouts = match error {
+        ShardError::WrongShard(wrong) => Whereabouts::Wrong(Box::new(wrong)),
+        // One that holds writes back for its changes is not to be asked again at once.
+        ShardError::Moving { retry_after_milliseconds, changes: None } => {
+            Whereabouts::Moving { retry_after_milliseconds }
+        }
+        error => return Failure::NotDone(from_shard(shard, error)),
+    };
+    Failure::Elsewhere { shard, whereabouts, unknown: None }
 }
 
 /// Translates what `shard` answered.
@@ -80,7 +106,7 @@ pub fn from_shard(shard: Principal, error: ShardError) -> Refusal {
             Refusal::Busy { retry_after_milliseconds, reason: BusyReason::ShardGrows }
         }
         ShardError::WrongShard(_) => range_moves(),
-        ShardError::Moving { retry_after_milliseconds } => {
+        ShardError::Moving { retry_after_milliseconds, changes: _ } => {
             Refusal::Busy { retry_after_milliseconds, reason: BusyReason::RangeMoves }
         }
         ShardError::RateLimited { retry_after_milliseconds, operations_per_minute_max, bytes_per_minute_max } => {

@@ -6,7 +6,7 @@ use candid::Principal;
 use canopy_types::api::errors::ScanError;
 use canopy_types::cursor;
 use canopy_types::limits::bounded_reason;
-use canopy_types::shard::{ShardScanArguments, ShardScanError, ShardScanResult, WrongShard};
+use canopy_types::shard::{ShardScanArguments, ShardScanError, ShardScanResult};
 use canopy_types::wire::{pages, refusals};
 use canopy_types::{BusyReason, HashRange, KeyHash, Role, ScanArguments, ScanResult, codec};
 
@@ -14,7 +14,7 @@ use crate::access::{authorise, authorise_key, count};
 use crate::calls::read::Outcome;
 use crate::calls::{self, Effect, Request};
 use crate::message;
-use crate::refusal::Failure;
+use crate::refusal::{Failure, Whereabouts};
 use crate::routing::not_ready;
 use crate::state;
 
@@ -43,7 +43,7 @@ fn answer_page(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Outcome {
     let page = answer.map_err(|failure| Unanswered::Refused(refusal(failure)));
     match page.and_then(|bytes| read_page(shard, bytes)) {
         Ok(reply) => Outcome::Answered(reply),
-        Err(Unanswered::Elsewhere(wrong)) => Outcome::Elsewhere(wrong),
+        Err(Unanswered::Elsewhere(whereabouts)) => Outcome::Elsewhere(whereabouts),
         Err(Unanswered::Refused(error)) => Outcome::Refused(refuse(error)),
     }
 }
@@ -92,8 +92,8 @@ fn owner(hash: KeyHash) -> Result<Principal, ScanError> {
 
 /// Why a shard answered no page.
 enum Unanswered {
-    /// Another shard owns the hash where the page begins.
-    Elsewhere(Box<WrongShard>),
+    /// The shard doesn't serve the hash where the page begins.
+    Elsewhere(Whereabouts),
     Refused(ScanError),
 }
 
@@ -105,7 +105,7 @@ fn read_page(shard: Principal, bytes: Vec<u8>) -> Result<Vec<u8>, Unanswered> {
     read_answer(shard, &bytes).map_err(Unanswered::Refused)?.map_err(Unanswered::Elsewhere)
 }
 
-fn read_answer(shard: Principal, bytes: &[u8]) -> Result<Result<Vec<u8>, Box<WrongShard>>, ScanError> {
+fn read_answer(shard: Principal, bytes: &[u8]) -> Result<Result<Vec<u8>, Whereabouts>, ScanError> {
     let unavailable = |message| ScanError::ShardUnavailable { shard, reject_code: 0, message };
     let answer: ShardScanResult = codec::decode(bytes)
         .map_err(|malformed| unavailable(format!("the shard's answer can't be read: {}", malformed.reason)))?;
@@ -126,9 +126,9 @@ fn read_answer(shard: Principal, bytes: &[u8]) -> Result<Result<Vec<u8>, Box<Wro
             Err(ScanError::Busy { retry_after_milliseconds, reason })
         }
         Err(ShardScanError::RolesUnknown) => Err(unavailable("the shard doesn't know its router".to_string())),
-        Err(ShardScanError::WrongShard(wrong)) => Ok(Err(Box::new(wrong))),
+        Err(ShardScanError::WrongShard(wrong)) => Ok(Err(Whereabouts::Wrong(Box::new(wrong)))),
         Err(ShardScanError::Moving { retry_after_milliseconds }) => {
-            Err(ScanError::Busy { retry_after_milliseconds, reason: BusyReason::RangeMoves })
+            Ok(Err(Whereabouts::Moving { retry_after_milliseconds }))
         }
         Err(ShardScanError::MalformedArguments { reason }) => {
             Err(unavailable(format!("the shard doesn't understand its router: {reason}")))

@@ -297,7 +297,7 @@ fn answer_chunk(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Outcome {
 fn outcome(answer: Result<Vec<u8>, Failure>, refused: impl FnOnce(UploadError) -> Vec<u8>) -> Outcome {
     match answer {
         Ok(reply) => Outcome::Answered(reply),
-        Err(Failure::Elsewhere { wrong, .. }) => Outcome::Elsewhere(wrong),
+        Err(Failure::Elsewhere { whereabouts, .. }) => Outcome::Elsewhere(whereabouts),
         Err(failure) => Outcome::Refused(refused(unread(failure))),
     }
 }

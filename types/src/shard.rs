@@ -95,6 +95,9 @@ errors! {
         Moving {
             /// When trying again makes sense.
             retry_after_milliseconds: u64,
+            /// Changes of the range that have still to be sent, if writes wait for those; null if the range is closed for
+            /// the moment in which it changes hands.
+            changes: Option<u64>,
         },
     }
     tuples {
@@ -218,6 +221,9 @@ errors! {
         Moving {
             /// When trying again makes sense.
             retry_after_milliseconds: u64,
+            /// Changes of the range that have still to be sent, if writes wait for those; null if the range is closed for
+            /// the moment in which it changes hands.
+            changes: Option<u64>,
         },
     }
     tuples {

@@ -7,15 +7,14 @@
 use candid::Principal;
 use canopy_types::api::Refusal;
 use canopy_types::marks::{self, Phase};
-use canopy_types::shard::WrongShard;
 
 use super::{
-    ATTEMPTS_MAX, REDIRECTS_MAX, Request, admit_one, check_cycles, is_given_back, owner, platform_busy, rejected,
+    ATTEMPTS_MAX, HOPS_MAX, Request, admit_one, ask_next, check_cycles, is_given_back, platform_busy, rejected,
 };
 use crate::access;
 use crate::calls::Deadline;
 use crate::message;
-use crate::refusal::{Failure, range_moves};
+use crate::refusal::{Failure, Whereabouts};
 use crate::state::OpenCall;
 
 /// What a shard's answer comes to.
@@ -24,8 +23,8 @@ pub enum Outcome {
     Answered(Vec<u8>),
     /// The router's reply that refuses.
     Refused(Vec<u8>),
-    /// Another shard owns what was asked for.
-    Elsewhere(Box<WrongShard>),
+    /// The shard doesn't serve what was asked for.
+    Elsewhere(Whereabouts),
 }
 
 /// Makes the router's reply of what a shard answered, or of why it didn't; a refusal is never elsewhere.
@@ -35,7 +34,7 @@ pub type Answer = fn(Principal, Result<Vec<u8>, Failure>) -> Outcome;
 struct Read {
     request: Request,
     answer: Answer,
-    redirects: u32,
+    hops: u32,
     /// Absent for a composite query: nothing of it is kept, so there is nothing to count and nothing to send again.
     update: Option<Update>,
 }
@@ -52,16 +51,16 @@ struct Update {
 /// Passes the message, which is a composite query, on to a shard, and replies with what `answer` makes of its answer. What
 /// it hears about who owns a key it follows, too, but the platform drops what a query notes.
 pub fn query(request: Request, answer: Answer) {
-    perform(Box::new(Read { request, answer, redirects: 0, update: None }));
+    perform(Box::new(Read { request, answer, hops: 0, update: None }));
 }
 
 /// Admits the message, which is an update of `caller`, passes it on to a shard, and replies with what `answer` makes of
-/// its answer. It is sent again at most once, and follows at most two words about who owns what it asks for.
+/// its answer. It is sent again at most once, and follows a few words about who owns what it asks for.
 pub fn update(request: Request, caller: Principal, answer: Answer) {
     match admit_one(&request) {
         Ok(open) => {
             let update = Update { caller, deadline: Deadline::of_message(), attempts: 0, _open: open };
-            perform(Box::new(Read { request, answer, redirects: 0, update: Some(update) }));
+            perform(Box::new(Read { request, answer, hops: 0, update: Some(update) }));
         }
         Err(refusal) => refuse(request.shard, answer, refusal),
     }
@@ -105,7 +104,7 @@ fn perform(mut read: Box<Read>) {
     marks::end(Phase::Encode);
 }
 
-/// Replies with what the shard's answer comes to, or asks the owner that it names.
+/// Replies with what the shard's answer comes to, or asks on where it says that it doesn't serve that.
 fn finish(read: Box<Read>, answer: Result<Vec<u8>, Failure>) {
     match (read.answer)(read.request.shard, answer) {
         Outcome::Answered(bytes) => {
@@ -115,21 +114,23 @@ fn finish(read: Box<Read>, answer: Result<Vec<u8>, Failure>) {
             ic_cdk::api::msg_reply(bytes);
         }
         Outcome::Refused(bytes) => ic_cdk::api::msg_reply(bytes),
-        Outcome::Elsewhere(wrong) => follow(read, &wrong),
+        Outcome::Elsewhere(whereabouts) => follow(read, &whereabouts),
     }
 }
 
-fn follow(mut read: Box<Read>, wrong: &WrongShard) {
-    let may_follow = read.redirects < REDIRECTS_MAX && read.request.is_kept();
-    let Some(owner) = owner(read.request.shard, wrong).filter(|_| may_follow) else {
-        return refuse(read.request.shard, read.answer, range_moves());
+fn follow(mut read: Box<Read>, whereabouts: &Whereabouts) {
+    // While a query runs, nothing is handed over.
+    let may_help = read.update.is_some() || matches!(whereabouts, Whereabouts::Wrong(_));
+    let may_follow = may_help && read.hops < HOPS_MAX && read.request.is_kept();
+    let Some(next) = ask_next(read.request.shard, whereabouts).filter(|_| may_follow) else {
+        return refuse(read.request.shard, read.answer, whereabouts.refusal());
     };
-    read.redirects += 1;
-    read.request.shard = owner;
+    read.hops += 1;
+    read.request.shard = next;
     if let Some(update) = &mut read.update {
         match admit_one(&read.request) {
             Ok(open) => (update._open, update.attempts) = (open, 0),
-            Err(refusal) => return refuse(owner, read.answer, refusal),
+            Err(refusal) => return refuse(next, read.answer, refusal),
         }
     }
     perform(read);

@@ -27,6 +27,18 @@ fn once_an_attempt_may_be_alive_only_its_outcome_settles_it() {
 }
 
 #[test]
+fn what_is_asked_again_elsewhere_stays_unknown_until_its_outcome_is_found() {
+    let unknown = rejected(6, "lost");
+    let reply = Reply { bytes: vec![], unknown: Some(unknown.clone()) };
+    let moving = Whereabouts::Moving { retry_after_milliseconds: 1_000 };
+    let elsewhere = |unknown| Failure::Elsewhere { shard: SHARD, whereabouts: moving.clone(), unknown };
+    let settled = reply.settle::<()>(Err(elsewhere(None)));
+    assert_eq!(settled, Err(elsewhere(Some(Box::new(unknown.clone())))));
+    assert_eq!(settled.map_err(Failure::settled), Err(unknown));
+    assert_eq!(ask_next(SHARD, &moving), Some(SHARD));
+}
+
+#[test]
 fn stopped_deleted_and_trapped_shards_have_done_nothing() {
     for (code, message) in [(1, "fatal"), (3, "Canister x not found"), (5, "IC0508: Canister x is stopped")] {
         let unavailable = Refusal::ShardUnavailable { shard: SHARD, reject_code: code, message: message.to_string() };

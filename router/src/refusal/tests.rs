@@ -28,6 +28,16 @@ fn range_that_moved_is_busy_for_a_moment() {
 }
 
 #[test]
+fn a_range_that_is_being_handed_over_is_asked_for_again_and_one_with_too_many_changes_is_not() {
+    let moving = |changes| ShardError::Moving { retry_after_milliseconds: 7, changes };
+    let busy = Refusal::Busy { retry_after_milliseconds: 7, reason: BusyReason::RangeMoves };
+    let closed = heard(SHARD, moving(None));
+    assert!(matches!(closed, Failure::Elsewhere { whereabouts: Whereabouts::Moving { .. }, unknown: None, .. }));
+    assert_eq!(closed.settled(), Failure::NotDone(busy.clone()));
+    assert_eq!(heard(SHARD, moving(Some(70_000))), Failure::NotDone(busy));
+}
+
+#[test]
 fn every_refusal_of_a_shard_means_something_to_every_caller() {
     let (bytes, bytes_max) = (9, 8);
     let errors = [

@@ -80,9 +80,9 @@ where
             let answer = reply.and_then(|reply| settled(shard, decode_answer(shard, &reply.bytes)?));
             match answer {
                 Ok(answer) => heard(&indexes, answer?),
-                // Where some of them are, the router knows from now on.
-                Err(Failure::Elsewhere { shard, wrong, .. }) => {
-                    calls::owner(shard, &wrong);
+                // Where some of them are, the router knows from now on, or hears when it asks again.
+                Err(Failure::Elsewhere { shard, whereabouts, .. }) => {
+                    calls::ask_next(shard, &whereabouts);
                     left.extend(indexes);
                 }
                 Err(failure) => return Err(unread(failure)),

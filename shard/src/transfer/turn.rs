@@ -427,16 +427,18 @@ impl State {
     /// `Moving`.
     pub fn check_moving(&self, hash: KeyHash, access: Access) -> Result<(), ShardError> {
         let Some(current) = self.transfers.current() else { return Ok(()) };
+        let changes = self.store.changes();
         let held_back = || {
             access == Access::Write
                 && current.stage == Stage::Sending
                 && current.range.contains(hash)
-                && self.copying.holds_back(hash, self.store.changes())
+                && self.copying.holds_back(hash, changes)
         };
-        if current.closes(hash) || held_back() {
-            return Err(ShardError::Moving { retry_after_milliseconds: MOVING_RETRY_MILLISECONDS });
+        let moving = |changes| ShardError::Moving { retry_after_milliseconds: MOVING_RETRY_MILLISECONDS, changes };
+        if current.closes(hash) {
+            return Err(moving(None));
         }
-        Ok(())
+        if held_back() { Err(moving(Some(changes as u64))) } else { Ok(()) }
     }
 
     /// Tells whether a deletion at `hash` must leave a tombstone, so that what was sent before doesn't come back.

@@ -470,7 +470,8 @@ fn every_refusal_is_read_as_what_it_is() {
         ShardError::TooManyItems { items: 2, items_max: 1 },
         ShardError::Growing { retry_after_milliseconds: 2_000 },
         ShardError::OutOfSpace,
-        ShardError::Moving { retry_after_milliseconds: 9 },
+        ShardError::Moving { retry_after_milliseconds: 9, changes: None },
+        ShardError::Moving { retry_after_milliseconds: 9, changes: Some(70_000) },
     ];
     for refusal in refusals {
         let reply = super::refusals::shard_error(&refusal).unwrap();
