@@ -40,6 +40,9 @@ const WORK_CYCLES_MAX: u128 = CREATION_FEE_CYCLES / 2;
 /// Turns after which waiting fails.
 const TURNS_MAX: usize = 600;
 
+/// What all of a computer costs a canister on 13 nodes, in cycles per second.
+const COMPUTE_CYCLES_PER_SECOND: u128 = 1_000_000_000;
+
 /// Attempts to install while the platform says that too much was installed lately.
 const INSTALL_ATTEMPTS_MAX: usize = 20;
 
@@ -471,6 +474,33 @@ impl Cluster {
     pub fn set_freezing_threshold(&self, canister: Principal, caller: Principal, seconds: u64) {
         let settings = CanisterSettings { freezing_threshold: Some(Nat::from(seconds)), ..CanisterSettings::default() };
         self.set(canister, caller, settings);
+    }
+
+    /// Raises the router's freezing threshold until it can spend about `cycles`.
+    pub fn leave_spendable(&self, cycles: u128) {
+        self.set_freezing_threshold(self.router, owner(), FREEZING_THRESHOLD_DEFAULT_SECONDS);
+        let status = self.status();
+        let (balance, liquid) = (cycles_of(&status.cycles), cycles_of(&status.liquid_cycles));
+        assert!(balance > liquid, "the default threshold sets something aside: {balance} and {liquid}");
+        let seconds = (balance - cycles) * u128::from(FREEZING_THRESHOLD_DEFAULT_SECONDS) / (balance - liquid);
+        self.set_freezing_threshold(self.router, owner(), u64::try_from(seconds).expect("a few thousand years fit"));
+    }
+
+    /// Has a shard pay for computing that it doesn't use, until it can spend about `cycles`.
+    pub fn burn_until(&self, shard: Principal, cycles: u128) {
+        let compute = |percent: u64| CanisterSettings {
+            compute_allocation: Some(Nat::from(percent)),
+            ..CanisterSettings::default()
+        };
+        let reading = self.info(shard).reading.expect("this shard measures itself");
+        let seconds = (cycles_of(&reading.liquid_cycles) - cycles) / COMPUTE_CYCLES_PER_SECOND;
+        // It need not be able to pay for a month of that.
+        self.set_freezing_threshold(shard, administrator(), 0);
+        self.set(shard, administrator(), compute(100));
+        let seconds = u64::try_from(seconds).expect("a few hours fit");
+        self.turn(Pace { time: Duration::from_secs(seconds), rounds: 3 });
+        self.set(shard, administrator(), compute(0));
+        self.set_freezing_threshold(shard, administrator(), FREEZING_THRESHOLD_DEFAULT_SECONDS);
     }
 
     /// Changes how much memory `canister` is promised and may not exceed, in bytes; 0 for as much as there is.

@@ -6,24 +6,14 @@ use canopy_types::{
 };
 use pocket_ic::ErrorCode;
 
-use crate::cluster::{Cluster, FREEZING_THRESHOLD_DEFAULT_SECONDS, T, cycles_of};
-use crate::people::{owner, reader, writer};
+use crate::cluster::{Cluster, T};
+use crate::people::{reader, writer};
 
 /// Enough to start a message (40.005 G), and too little to call a shard from it (42.1 G more).
 const BUSY_CYCLES: u128 = 65_000_000_000;
 
 /// Too little to start a message.
 const IDLE_CYCLES: u128 = 30_000_000_000;
-
-/// Raises the router's freezing threshold until it can spend about `cycles`.
-fn leave_spendable(cluster: &Cluster, cycles: u128) {
-    cluster.set_freezing_threshold(cluster.router, owner(), FREEZING_THRESHOLD_DEFAULT_SECONDS);
-    let status = cluster.status();
-    let (balance, liquid) = (cycles_of(&status.cycles), cycles_of(&status.liquid_cycles));
-    assert!(balance > liquid, "the default threshold sets something aside: {balance} and {liquid}");
-    let seconds = (balance - cycles) * u128::from(FREEZING_THRESHOLD_DEFAULT_SECONDS) / (balance - liquid);
-    cluster.set_freezing_threshold(cluster.router, owner(), u64::try_from(seconds).expect("a few thousand years fit"));
-}
 
 /// A ready cluster whose router has little left.
 fn small_cluster() -> Cluster {
@@ -44,7 +34,7 @@ fn a_router_short_of_cycles_answers_busy_with_numbers_and_changes_nothing() {
     cluster.store(b"key", b"value");
     let before = cluster.load(b"key");
 
-    leave_spendable(&cluster, BUSY_CYCLES);
+    cluster.leave_spendable(BUSY_CYCLES);
     match cluster.put(writer(), b"key", b"other") {
         Err(PutError::Busy { retry_after_milliseconds, reason }) => {
             check_router_cycles(retry_after_milliseconds, reason)
@@ -90,7 +80,7 @@ fn a_router_that_cannot_start_a_message_is_rejected_by_the_platform_and_recovers
     cluster.store(b"key", b"value");
     let before = cluster.load(b"key");
 
-    leave_spendable(&cluster, IDLE_CYCLES);
+    cluster.leave_spendable(IDLE_CYCLES);
     let argument = canopy_types::codec::encode(&crate::cluster::put_arguments(b"key", b"other"));
     let reject = cluster.update_raw(cluster.router, writer(), "put", argument).expect_err("no cycles, no message");
     assert_eq!(reject.error_code, ErrorCode::CanisterOutOfCycles, "{reject}");

@@ -21,6 +21,8 @@ mod cycles; // Routers that are short of cycles.
 mod determinism; // The same seed gives the same run.
 mod direct; // Callers who ask the shards themselves.
 mod flood; // Thousands of calls that arrive together.
+mod funding; // Cycles for shards whose ranges change hands.
+mod gone; // Shards that are deleted while ranges change hands.
 mod growth; // Shards that are split because they fill or are busy.
 mod large; // The client library and values longer than a record.
 mod load; // Many operations at once, and against a model.

@@ -418,6 +418,7 @@ pub fn shard_methods_as(caller: Principal) -> Vec<Method> {
                 peer: stranger(),
                 range: HashRange { first: KeyHash(0), last: KeyHash(0) },
                 epoch: Epoch(2),
+                bytes: None,
             }),
             refusal: |reply| decode::<BeginTransferResult>(reply).ok()?.err().and_then(transfer_refusal),
         },

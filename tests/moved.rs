@@ -239,7 +239,8 @@ fn late_messages_of_a_transfer_that_is_over_change_nothing() {
         let ask = |method: &str, arguments: Vec<u8>| {
             cluster.update_raw(shards[at], administrator(), method, arguments).expect("administrators may ask")
         };
-        let begin = |id, epoch| BeginTransferArguments { id, side, peer: shards[1 - at], range: upper, epoch };
+        let begin =
+            |id, epoch| BeginTransferArguments { id, side, peer: shards[1 - at], range: upper, epoch, bytes: None };
         let begun = ask("begin_transfer", encode(&begin(id, Epoch(2))));
         assert_eq!(decode::<BeginTransferResult>(&begun), Ok(Err(TransferError::Ended(TransferEnd::Done))));
         let other = TransferId([7; 16]);

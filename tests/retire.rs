@@ -59,6 +59,7 @@ fn a_retired_shard_gives_all_it_has_to_a_neighbour_and_is_a_spare_that_knows_not
         peer: cluster.shards()[0],
         range: HashRange::FULL.part(1, 2).expect("there are halves"),
         epoch: Epoch(2),
+        bytes: None,
     };
     let begun: BeginTransferResult = cluster.update(cluster.shards()[1], administrator(), "begin_transfer", &late);
     assert_eq!(begun, Err(TransferError::EpochTooLow { epoch: Epoch(2), epoch_min: Epoch(4) }));

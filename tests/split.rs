@@ -33,7 +33,7 @@ pub fn merge(cluster: &Cluster, shard: ShardIndex, into: ShardIndex) -> MoveResu
     cluster.update(cluster.router, administrator(), "merge_shard", &MergeShardArguments { shard, into })
 }
 
-fn stop(cluster: &Cluster, id: TransferId) -> StopTransferResult {
+pub fn stop(cluster: &Cluster, id: TransferId) -> StopTransferResult {
     cluster.update(cluster.router, administrator(), "stop_transfer", &StopTransferArguments { id })
 }
 
@@ -59,7 +59,11 @@ pub fn wait_for_end(cluster: &Cluster, id: TransferId) -> TransferEnd {
 
 /// One shard with room for the cycles of a transfer, and records on it.
 pub fn filled(records: u32, value_bytes: usize) -> (Cluster, BTreeMap<Vec<u8>, Vec<u8>>) {
-    let cluster = Cluster::builder().initial_shards(1).shard_cycles(10 * T).ready();
+    filled_with(Cluster::builder().initial_shards(1).shard_cycles(10 * T).ready(), records, value_bytes)
+}
+
+/// As [`filled`], of a cluster that is ready.
+pub fn filled_with(cluster: Cluster, records: u32, value_bytes: usize) -> (Cluster, BTreeMap<Vec<u8>, Vec<u8>>) {
     let mut model = BTreeMap::new();
     for number in 0..records {
         let (key, value) = (format!("key {number}").into_bytes(), vec![number as u8; value_bytes]);

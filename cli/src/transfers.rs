@@ -139,9 +139,13 @@ fn list(status: &Status, json: bool) -> Result<(), Failure> {
         ]);
     }
     print_line(lines)?;
-    let failing = transfers.iter().filter(|transfer| transfer.failed_attempts > 0);
+    let failing = transfers.iter().filter(|transfer| transfer.failed_attempts > 0 || lacks_cycles(transfer));
     for (transfer, why) in failing.filter_map(|transfer| Some((transfer, transfer.last_failure.as_ref()?))) {
-        print_line(format!("{}: {why} ({} in a row)", transfer.id, transfer.failed_attempts))?;
+        let times = match transfer.failed_attempts {
+            0 => String::new(),
+            times => format!(" ({times} in a row)"),
+        };
+        print_line(format!("{}: {why}{times}", transfer.id))?;
     }
     Ok(())
 }
@@ -150,7 +154,9 @@ fn list(status: &Status, json: bool) -> Result<(), Failure> {
 pub fn state(transfer: &TransferStatus) -> String {
     match (transfer.stage, transfer.progress.as_ref().map(|progress| progress.phase)) {
         (TransferStage::AwaitingTarget, _) => "awaits its target",
-        (TransferStage::TellingTarget | TransferStage::TellingSource, _) => "begins",
+        (stage, _) if lacks_cycles(transfer) && !matches!(stage, TransferStage::Ended(_)) => "waits for cycles",
+        (TransferStage::Measuring | TransferStage::TellingTarget | TransferStage::TellingSource, _) => "begins",
+        (TransferStage::FundingTarget | TransferStage::FundingSource, _) => "is sent cycles",
         (TransferStage::StoppingSource | TransferStage::StoppingTarget, _) => "is being cancelled",
         (TransferStage::Ended(TransferEnd::Done), _) => "done",
         (TransferStage::Ended(TransferEnd::Cancelled), _) => "cancelled",
@@ -159,6 +165,10 @@ pub fn state(transfer: &TransferStatus) -> String {
         (TransferStage::Moving, _) => "copies",
     }
     .to_string()
+}
+
+fn lacks_cycles(transfer: &TransferStatus) -> bool {
+    transfer.funding.as_ref().is_some_and(|funding| funding.shortage.is_some())
 }
 
 /// Says in a line how far a transfer is.

@@ -353,7 +353,9 @@ pub(crate) fn from_shard(shard: Principal, error: ShardError) -> Reason {
             busy(OPERATIONS_RETRY_MILLISECONDS, BusyReason::TooManyOperations { operations_max })
         }
         Err(ShardError::Growing { retry_after_milliseconds }) => busy(retry_after_milliseconds, BusyReason::ShardGrows),
-        Err(ShardError::Moving { retry_after_milliseconds, .. }) => busy(retry_after_milliseconds, BusyReason::RangeMoves),
+        Err(ShardError::Moving { retry_after_milliseconds, .. }) => {
+            busy(retry_after_milliseconds, BusyReason::RangeMoves)
+        }
         Err(ShardError::OutOfSpace) => Reason::OutOfSpace { shard },
         Err(ShardError::RateLimited { retry_after_milliseconds, operations_per_minute_max, bytes_per_minute_max }) => {
             busy(retry_after_milliseconds, BusyReason::RateLimit { operations_per_minute_max, bytes_per_minute_max })

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use candid::Principal;
+use canopy_types::funding::{FundingLimit, FundingShortage};
 use canopy_types::growth::{GrowthAction, GrowthDecision, GrowthNotice, GrowthReason};
 use canopy_types::limits::{SHARDS_MAX, TRANSFERS_MAX};
 use canopy_types::status::{ShardStage, ShardStatus};
@@ -15,7 +16,7 @@ use canopy_types::transfer::{TransferEnd, TransferStage, TransferStatus};
 use canopy_types::{HashRange, KeyHash, ShardIndex};
 
 use crate::policy::Thresholds;
-use crate::readings::{Readings, used_stable_bytes};
+use crate::readings::{Readings, number, used_stable_bytes};
 
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,9 @@ pub struct View<'a> {
     pub transfers: &'a [TransferStatus],
     /// The last decisions, the oldest first.
     pub decisions: &'a [GrowthDecision],
+    /// Cycles that the router can spend, and those that growth has spent within a day.
+    pub available_cycles: u128,
+    pub cycles_in_day: u128,
     /// Time, in nanoseconds.
     pub now: u64,
 }
@@ -110,8 +114,7 @@ pub fn decide(view: &View) -> Wishes {
     let mut done = Wishes::default();
     let running = view.transfers.iter().filter(|transfer| is_running(transfer)).count() as u64;
     let in_hour = view.decisions.iter().filter(|decision| {
-        let moves = !matches!(decision.action, GrowthAction::MakeSpares { .. });
-        moves && decision.at_nanoseconds.saturating_add(HOUR_NANOSECONDS) > view.now
+        decision.action.moves_range() && decision.at_nanoseconds.saturating_add(HOUR_NANOSECONDS) > view.now
     });
     let left_in_hour = view.thresholds.splits_per_hour.saturating_sub(in_hour.count() as u64);
     let room = u64::from(TRANSFERS_MAX).saturating_sub(running).min(left_in_hour) as usize;
@@ -210,6 +213,20 @@ impl<'a> View<'a> {
         })
     }
 
+    /// Finds what the last transfer from a shard lacked, if that is still lacking.
+    fn shortage(&self, index: ShardIndex) -> Option<FundingShortage> {
+        let ended = self.transfers.iter().rev().find(|transfer| transfer.source == index && !is_running(transfer))?;
+        let shortage = ended.funding.as_ref()?.shortage.as_ref()?;
+        let available = match shortage.limit {
+            FundingLimit::RouterCycles => self.available_cycles,
+            FundingLimit::CyclesPerDay => self.thresholds.cycles_per_day.saturating_sub(self.cycles_in_day),
+            // Another transfer begins with nothing spent.
+            FundingLimit::CyclesPerTransfer => u128::MAX,
+        };
+        (available < number(&shortage.required))
+            .then(|| FundingShortage { available: available.into(), ..shortage.clone() })
+    }
+
     /// Finds the last split of a shard for this reason.
     fn last_split(&self, index: ShardIndex, reason: GrowthReason) -> Option<&'a GrowthDecision> {
         let of = |decision: &&GrowthDecision| {
@@ -233,6 +250,10 @@ impl Candidate<'_> {
         }
         let (reason, value, threshold) =
             self.memory(view).or_else(|| self.no_memory(view, notices)).or_else(|| self.load())?;
+        if let Some(shortage) = view.shortage(index) {
+            notices.push(GrowthNotice::CyclesShort(shortage));
+            return None;
+        }
         let mut boundary = None;
         if matches!(reason, GrowthReason::Operations | GrowthReason::Instructions) {
             boundary = self.readings.newest().reading.load_boundary;
@@ -308,7 +329,11 @@ impl Candidate<'_> {
             takes_part(transfer, index)
                 && transfer.ended_at_nanoseconds.is_none_or(|at| at.saturating_add(SETTLED_NANOSECONDS) > view.now)
         });
-        !moved_lately && !reading.out_of_space && !reading.low_memory && self.readings.load().is_some()
+        !moved_lately
+            && view.shortage(index).is_none()
+            && !reading.out_of_space
+            && !reading.low_memory
+            && self.readings.load().is_some()
     }
 }
 
@@ -337,7 +362,8 @@ fn serves(shard: &ShardStatus) -> bool {
     shard.stage == ShardStage::Open && shard.range != HashRange::EMPTY
 }
 
-fn is_running(transfer: &TransferStatus) -> bool {
+/// Tells whether a transfer isn't over.
+pub fn is_running(transfer: &TransferStatus) -> bool {
     !matches!(transfer.stage, TransferStage::Ended(_))
 }
 

@@ -24,6 +24,7 @@ use canopy_types::{Epoch, HashRange, HashSecret, Route, RoutingTable, ShardIndex
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
+use crate::funding::Spending;
 use crate::management;
 use crate::routing::NOT_READY_RETRY_MILLISECONDS;
 use crate::transfers::{self, Transfers};
@@ -93,6 +94,8 @@ struct Pending {
     step: Step,
     asked_at: u64,
     answer: Option<Answer>,
+    /// Cycles that were counted as spent for growth.
+    price: Option<u128>,
 }
 
 /// Cycles that the next step lacks.
@@ -122,6 +125,8 @@ pub struct Journal {
     decisions: Option<Vec<GrowthDecision>>,
     /// Whether the router waits to be told the shards of a lost one.
     awaits_shards: Option<bool>,
+    /// Cycles that growth has spent. Null before the first.
+    spending: Option<Spending>,
 }
 
 /// What the machine must know of the world.
@@ -132,10 +137,14 @@ pub struct Circumstances {
     pub open_call: Option<u64>,
     /// Cycles that the router can spend.
     pub available_cycles: u128,
-    /// Cycles that creating a shard needs, its own and the reserve included.
+    /// Cycles that creating a shard takes, its own included.
     pub creation_cycles: u128,
-    /// Cycles that any other step needs.
+    /// Cycles that the router keeps when it creates a shard.
+    pub reserve_cycles: u128,
+    /// Cycles that any step sets aside.
     pub step_cycles: u128,
+    /// Cycles that may be spent for growth within a day.
+    pub cycles_per_day_max: u128,
     /// This canister.
     pub router: Principal,
     /// Hash of the module that is installed on shards.
@@ -185,6 +194,7 @@ impl Journal {
             transfers: None,
             decisions: None,
             awaits_shards: None,
+            spending: None,
         }
     }
 
@@ -201,12 +211,18 @@ impl Journal {
         if let Some(pending) = self.pending.take() {
             return self.continue_pending(pending, circumstances);
         }
-        let Some(step) = self.next_step() else { return Action::Rest };
+        let short =
+            self.creation_shortage(circumstances.creation_cycles, circumstances.cycles_per_day_max, circumstances.now);
+        let Some(step) = self.next_step(short.is_none()) else {
+            return short.map_or(Action::Rest, |_| Action::WakeAt(circumstances.now + CYCLES_RETRY_NANOSECONDS));
+        };
         if let Some(at) = self.retry_at.filter(|&at| at > circumstances.now) {
             return Action::WakeAt(at);
         }
         let required = match step {
-            Step::CreateShard(_) => circumstances.creation_cycles,
+            Step::CreateShard(_) => {
+                circumstances.creation_cycles + circumstances.step_cycles + circumstances.reserve_cycles
+            }
             _ => circumstances.step_cycles,
         };
         if circumstances.available_cycles < required {
@@ -219,7 +235,11 @@ impl Journal {
         self.retry_at = None;
         let call = self.next_call;
         self.next_call += 1;
-        self.pending = Some(Pending { call, step, asked_at: circumstances.now, answer: None });
+        let price = self.is_growth(step).then_some(circumstances.creation_cycles);
+        if let Some(price) = price {
+            self.spending.get_or_insert_default().add(price, circumstances.now);
+        }
+        self.pending = Some(Pending { call, step, asked_at: circumstances.now, answer: None, price });
         Action::Send { call, step }
     }
 
@@ -334,12 +354,15 @@ impl Journal {
         self.transfers.get_or_insert_default().stop(id, reason)
     }
 
-    /// Does for each transfer what one message may do.
+    /// Does for each transfer what one message may do, and remembers why cycles are sent.
     pub fn advance_transfers(&mut self, circumstances: &transfers::Circumstances) -> transfers::Work {
-        match &mut self.transfers {
-            Some(transfers) => transfers.advance(&mut self.shards, circumstances),
-            None => transfers::Work::default(),
+        let Some(transfers) = &mut self.transfers else { return transfers::Work::default() };
+        let spending = self.spending.get_or_insert_default();
+        let work = transfers.advance(&mut self.shards, spending, circumstances);
+        for (transfer, payment) in &work.payments {
+            self.remember(payment.decision(*transfer, circumstances.now));
         }
+        work
     }
 
     /// Stores how a call of a transfer ended.
@@ -409,7 +432,7 @@ impl Journal {
     /// Reports what is being done.
     pub fn status(&self) -> JournalStatus {
         JournalStatus {
-            step: self.pending.as_ref().map(|pending| pending.step).or_else(|| self.next_step()),
+            step: self.pending.as_ref().map(|pending| pending.step).or_else(|| self.next_step(true)),
             waiting_for_answer: self.pending.as_ref().is_some_and(|pending| pending.answer.is_none()),
             failed_attempts: self.failed_attempts,
             retry_at_nanoseconds: self.retry_at,
@@ -426,15 +449,19 @@ impl Journal {
         self.alarm.clone().into_iter().chain(shortage).collect()
     }
 
-    /// Chooses the step that comes next; `None` when every shard is open.
-    fn next_step(&self) -> Option<Step> {
+    /// Chooses the step that comes next, passing over what growth creates unless it may; `None` when every other shard is
+    /// open.
+    fn next_step(&self, may_create: bool) -> Option<Step> {
         if self.awaits_shards == Some(true) {
             return None;
         }
         if self.secret.len() < SECRET_BYTES || self.tag_seed.as_ref().is_some_and(|seed| seed.is_empty()) {
             return Some(Step::DrawSecret);
         }
-        let entry = self.shards.iter().find(|entry| entry.stage != ShardStage::Open)?;
+        let is_due = |entry: &&ShardEntry| {
+            entry.stage != ShardStage::Open && (may_create || !self.is_growth(Step::CreateShard(entry.index)))
+        };
+        let entry = self.shards.iter().find(is_due)?;
         Some(match entry.stage {
             ShardStage::Planned => Step::CreateShard(entry.index),
             ShardStage::Created if entry.contents_unknown => Step::InspectShard(entry.index),
@@ -448,7 +475,12 @@ impl Journal {
             self.pending = Some(pending);
             return Action::AwaitAnswer;
         }
-        let Pending { step, asked_at, answer, .. } = pending;
+        let Pending { step, asked_at, answer, price, .. } = pending;
+        // The platform creates nothing where it rejects for a reason that is known.
+        let is_spent = !matches!(answer, Some(Answer::NotSent { .. } | Answer::Reject { code: 1..=5, .. }));
+        if let (false, Some(price), Some(spending)) = (is_spent, price, &mut self.spending) {
+            spending.take_back(price, asked_at);
+        }
         match answer {
             Some(Answer::Reply(bytes)) => self.understand(step, &bytes, circumstances),
             Some(Answer::NotSent { reason }) => self.fail(step, reason, circumstances.now),

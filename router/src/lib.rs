@@ -7,8 +7,8 @@
 //! message), [`telling`] (which shard is told who may do what, and when).
 //!
 //! [`transfers`] is another such machine, which has ranges handed from shard to shard. [`watching`] hears how full the
-//! shards are ([`readings`]), and begins what [`growth`] decides. [`uploads`] puts values longer than a record, chunk by
-//! chunk.
+//! shards are ([`readings`]), and begins what [`growth`] decides. [`funding`] counts what all that spends. [`uploads`] puts
+//! values longer than a record, chunk by chunk.
 //!
 //! [`recovery`] rebuilds what a lost router knew.
 //!
@@ -21,6 +21,7 @@ mod batches;
 mod calls;
 mod configuration;
 mod control;
+mod funding;
 mod growth;
 mod journal;
 mod management;

@@ -94,6 +94,11 @@ pub fn create_canister(controllers: Vec<Principal>) -> Vec<u8> {
     codec::encode(&CreateCanisterArguments { settings: Some(settings) })
 }
 
+/// Encodes the argument of `deposit_cycles`.
+pub fn deposit_cycles(canister: Principal) -> Vec<u8> {
+    codec::encode(&CanisterIdRecord { canister_id: canister })
+}
+
 /// Encodes the argument of `canister_status`.
 pub fn canister_status(canister: Principal) -> Vec<u8> {
     codec::encode(&CanisterIdRecord { canister_id: canister })

@@ -2,12 +2,12 @@
 
 use canopy_types::ShardIndex;
 use canopy_types::limits::{
-    BYTES_PER_MINUTE_MAX, BYTES_PER_MINUTE_MIN, CHUNK_BYTES, OPEN_UPLOAD_BYTES_MAX_MAX, OPEN_UPLOADS_MAX_MAX,
-    OPERATIONS_PER_MINUTE_MAX, OPERATIONS_PER_MINUTE_MIN, SPARES_MIN_MAX, SPLIT_AT_HEAP_BYTES,
-    SPLIT_AT_HEAP_BYTES_DEFAULT, SPLIT_AT_INSTRUCTIONS_PER_MINUTE, SPLIT_AT_INSTRUCTIONS_PER_MINUTE_DEFAULT,
-    SPLIT_AT_OPERATIONS_PER_MINUTE, SPLIT_AT_OPERATIONS_PER_MINUTE_DEFAULT, SPLIT_AT_RECORD_BYTES,
-    SPLIT_AT_RECORD_BYTES_DEFAULT, SPLIT_AT_STABLE_BYTES, SPLIT_AT_STABLE_BYTES_DEFAULT, SPLITS_PER_HOUR_DEFAULT,
-    SPLITS_PER_HOUR_MAX, UPLOAD_MILLISECONDS_MAX, UPLOAD_MILLISECONDS_MIN,
+    BYTES_PER_MINUTE_MAX, BYTES_PER_MINUTE_MIN, CHUNK_BYTES, GROWTH_CYCLES_PER_DAY, GROWTH_CYCLES_PER_DAY_DEFAULT,
+    OPEN_UPLOAD_BYTES_MAX_MAX, OPEN_UPLOADS_MAX_MAX, OPERATIONS_PER_MINUTE_MAX, OPERATIONS_PER_MINUTE_MIN,
+    SPARES_MIN_MAX, SPLIT_AT_HEAP_BYTES, SPLIT_AT_HEAP_BYTES_DEFAULT, SPLIT_AT_INSTRUCTIONS_PER_MINUTE,
+    SPLIT_AT_INSTRUCTIONS_PER_MINUTE_DEFAULT, SPLIT_AT_OPERATIONS_PER_MINUTE, SPLIT_AT_OPERATIONS_PER_MINUTE_DEFAULT,
+    SPLIT_AT_RECORD_BYTES, SPLIT_AT_RECORD_BYTES_DEFAULT, SPLIT_AT_STABLE_BYTES, SPLIT_AT_STABLE_BYTES_DEFAULT,
+    SPLITS_PER_HOUR_DEFAULT, SPLITS_PER_HOUR_MAX, UPLOAD_MILLISECONDS_MAX, UPLOAD_MILLISECONDS_MIN,
 };
 use canopy_types::policy::{Policy, SetPolicyArguments, SetPolicyError, UploadPolicy};
 
@@ -34,6 +34,8 @@ pub struct Thresholds {
     pub splits_per_hour: u64,
     pub merge_below_record_bytes: Option<u64>,
     pub spares_min: u64,
+    /// Cycles that growth may spend within a day.
+    pub cycles_per_day: u128,
 }
 
 impl Thresholds {
@@ -55,6 +57,7 @@ impl Thresholds {
             splits_per_hour: policy.splits_per_hour_max.unwrap_or(SPLITS_PER_HOUR_DEFAULT),
             merge_below_record_bytes: policy.merge_below_record_bytes.filter(|&value| value > 0),
             spares_min: policy.spares_min.unwrap_or(0),
+            cycles_per_day: policy.growth_cycles_per_day_max.unwrap_or(GROWTH_CYCLES_PER_DAY_DEFAULT).into(),
         }
     }
 
@@ -142,6 +145,12 @@ pub fn change(policy: &Policy, arguments: &SetPolicyArguments) -> Result<Policy,
             (1, SPLIT_AT_RECORD_BYTES.1),
         )?,
         spares_min: setting_of(policy.spares_min, arguments.spares_min, "spares_min", (1, SPARES_MIN_MAX))?,
+        growth_cycles_per_day_max: setting_of(
+            policy.growth_cycles_per_day_max,
+            arguments.growth_cycles_per_day_max,
+            "growth_cycles_per_day_max",
+            GROWTH_CYCLES_PER_DAY,
+        )?,
         uploads: match arguments.uploads {
             None => policy.uploads,
             Some(uploads) => Some(check_uploads(uploads)?),

@@ -14,6 +14,7 @@ use serde_bytes::ByteBuf;
 
 use crate::calls::RESERVE_CYCLES;
 use crate::journal::{Action, Answer, Circumstances};
+use crate::policy::Thresholds;
 use crate::state::{self, State};
 use crate::{control, management, shard_code, transfers, watching, word};
 
@@ -51,14 +52,27 @@ fn run_journal() -> Option<u64> {
     let (action, work) = state::with(|state| {
         let circumstances = circumstances(state);
         let open_calls = state.open_transfer_calls.clone();
-        let of_transfers = transfers::Circumstances {
-            now,
-            open_calls: &open_calls,
-            available_cycles: circumstances.available_cycles,
-            call_cycles: STEP_CYCLES,
-        };
-        state.change_journal(|journal| (journal.advance(&circumstances), journal.advance_transfers(&of_transfers)))
+        state.change_journal(|journal| {
+            let action = journal.advance(&circumstances);
+            let taken = match action {
+                Action::Send { step: Step::CreateShard(_), .. } => circumstances.creation_cycles + STEP_CYCLES,
+                Action::Send { .. } => STEP_CYCLES,
+                _ => 0,
+            };
+            let work = journal.advance_transfers(&transfers::Circumstances {
+                now,
+                open_calls: &open_calls,
+                available_cycles: circumstances.available_cycles.saturating_sub(taken),
+                call_cycles: STEP_CYCLES,
+                reserve_cycles: circumstances.reserve_cycles,
+                cycles_per_day_max: circumstances.cycles_per_day_max,
+            });
+            (action, work)
+        })
     });
+    for (transfer, payment) in &work.payments {
+        ic_cdk::api::debug_print(watching::said(&payment.decision(*transfer, now)));
+    }
     let next = match action {
         Action::Send { call, step } => {
             send(call, step);
@@ -92,14 +106,20 @@ fn wake_at(at: u64) {
     ic_cdk::api::global_timer_set(at);
 }
 
+/// Tells how many cycles creating a shard takes, its own included.
+pub fn creation_cycles(state: &State) -> u128 {
+    ic_cdk::api::cost_create_canister() + state.configuration.shard_cycles
+}
+
 fn circumstances(state: &State) -> Circumstances {
-    let creation = ic_cdk::api::cost_create_canister() + state.configuration.shard_cycles;
     Circumstances {
         now: ic_cdk::api::time(),
         open_call: state.open_step,
         available_cycles: ic_cdk::api::canister_liquid_cycle_balance(),
-        creation_cycles: creation + STEP_CYCLES + RESERVE_CYCLES,
+        creation_cycles: creation_cycles(state),
+        reserve_cycles: RESERVE_CYCLES,
         step_cycles: STEP_CYCLES,
+        cycles_per_day_max: Thresholds::of(state.policy()).cycles_per_day,
         router: ic_cdk::api::canister_self(),
         shard_module_hash: shard_code::SHA256,
     }
@@ -172,11 +192,14 @@ impl Drop for OpenTransferCall {
 /// Sends a call of a transfer. The answer is only stored; a later message understands it.
 fn send_for_transfer(send: transfers::Send) {
     ic_cdk::futures::spawn(async move {
-        let transfers::Send { call, shard, method, arguments } = send;
+        let transfers::Send { call, callee, method, arguments, cycles } = send;
         let open = OpenTransferCall::new(call);
-        let sent = Call::bounded_wait(shard, method).change_timeout(CALL_TIMEOUT_SECONDS).take_raw_args(arguments);
-        // The transfer can't have ended meanwhile, but the shards may have gone on.
-        let answer = answer_of(sent.await);
+        let sent = match cycles {
+            Some(cycles) => Call::unbounded_wait(callee, method).with_cycles(cycles),
+            None => Call::bounded_wait(callee, method).change_timeout(CALL_TIMEOUT_SECONDS),
+        };
+        // The transfer may have ended meanwhile, by the source's word to somebody else, and the shards may have gone on.
+        let answer = answer_of(sent.take_raw_args(arguments).await);
         state::with(|state| state.change_journal(|journal| journal.record_transfer_answer(call, answer)));
         drop(open);
         wake();
@@ -220,8 +243,8 @@ fn prepare(state: &State, step: Step) -> Prepared {
         Step::CreateShard(_) => {
             let controllers = [ic_cdk::api::canister_self()].into_iter().chain(state.grants().administrators());
             let arguments = management::create_canister(controllers.collect());
-            let cycles = ic_cdk::api::cost_create_canister() + state.configuration.shard_cycles;
-            Prepared { callee: management, method: "create_canister", arguments, wait: Wait::ForCycles(cycles) }
+            let wait = Wait::ForCycles(creation_cycles(state));
+            Prepared { callee: management, method: "create_canister", arguments, wait }
         }
         Step::InspectShard(shard) => to(management, "canister_status", management::canister_status(canister(shard))),
         Step::InstallShard(shard) => {

@@ -1,12 +1,14 @@
 //! The stored machine that has ranges handed from shard to shard: splits, merges, and their ends.
 //!
 //! ```text
-//! AwaitingTarget -> TellingTarget -> TellingSource -> Moving -----------------> Ended(Done)
-//!       |                |                |             |           the table names the new owners
-//!       |                |                +-------------+-> StoppingSource -+
-//!       |                +----------------------------------> StoppingTarget <+
-//!       +-> Ended(Cancelled) <--------------------------------------+
+//! AwaitingTarget -> Measuring -> TellingTarget -> TellingSource -> Moving -----------------> Ended(Done)
+//!       |              |               |                |             |           the table names the new owners
+//!       |              |               |                +-------------+-> StoppingSource -+
+//!       |              |               +-----------------------------------> StoppingTarget <+
+//!       +--------------+-> Ended(Cancelled) <--------------------------------------+
 //! ```
+//!
+//! An end that can't pay for its part is sent what it lacks in between: see [`funding`].
 //!
 //! The router decides that a transfer begins or shall stop, and otherwise only asks how it goes: whether the range has
 //! changed hands is for the shards to say. Each transfer has at most one call open. The intent is stored before the call,
@@ -17,7 +19,7 @@ use std::collections::BTreeSet;
 
 use candid::{CandidType, Principal};
 use canopy_types::limits::{SHARDS_MAX, TRANSFERS_MAX, bounded_reason};
-use canopy_types::shard::Moved;
+use canopy_types::shard::{Moved, ShardInfoResult};
 use canopy_types::status::ShardStage;
 use canopy_types::transfer::{
     BeginTransferArguments, BeginTransferResult, CancelTransferArguments, CancelTransferResult, MergeShardArguments,
@@ -27,7 +29,15 @@ use canopy_types::transfer::{
 use canopy_types::{Epoch, HashRange, ShardIndex, TagSecret, TransferId, codec};
 use serde::Deserialize;
 
+use crate::funding::{Purse, Spending};
 use crate::journal::{Answer, ShardEntry};
+use crate::management;
+use crate::readings::{number, used_stable_bytes};
+
+mod funding;
+
+pub use funding::Payment;
+use funding::{Funding, Paid};
 
 #[cfg(test)]
 mod tests;
@@ -61,6 +71,8 @@ const NO_CANISTER: u32 = 3;
 struct Pending {
     call: u64,
     answer: Option<Answer>,
+    /// The cycles that it brings to a shard. Null if it asks one.
+    paid: Option<Paid>,
 }
 
 /// A transfer that isn't over.
@@ -80,6 +92,10 @@ struct Running {
     retry_at: Option<u64>,
     last_failure: Option<String>,
     progress: Option<TransferProgress>,
+    /// Bytes of memory that the range takes on the source. Null if it doesn't tell.
+    bytes: Option<u64>,
+    /// Null as long as no end lacks cycles.
+    funding: Option<Funding>,
 }
 
 /// The machine. Stored whole with the journal, as Candid; new fields are optional.
@@ -102,21 +118,29 @@ pub struct Circumstances<'a> {
     /// Cycles that the router can spend, and those that a call needs.
     pub available_cycles: u128,
     pub call_cycles: u128,
+    /// Cycles that the router keeps when it sends some to shards.
+    pub reserve_cycles: u128,
+    /// Cycles that may be spent for growth within a day.
+    pub cycles_per_day_max: u128,
 }
 
 /// A call that must be sent in this message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Send {
     pub call: u64,
-    pub shard: Principal,
+    pub callee: Principal,
     pub method: &'static str,
     pub arguments: Vec<u8>,
+    /// Cycles that go with it, to be lost by no means.
+    pub cycles: Option<u128>,
 }
 
 /// What to do now.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Work {
     pub sends: Vec<Send>,
+    /// The cycles that they bring to shards, by transfer.
+    pub payments: Vec<(TransferId, Payment)>,
     /// When to come again (nanoseconds), if nothing else happens.
     pub wake_at: Option<u64>,
 }
@@ -126,7 +150,10 @@ enum Next {
     Wait,
     At(u64),
     Send(&'static str, ShardIndex, Vec<u8>),
+    Pay(Payment),
     End(TransferEnd),
+    /// It is cancelled, because the target's canister doesn't exist any more.
+    TargetGone,
 }
 
 /// Makes a name that no other transfer has and nobody can guess.
@@ -234,32 +261,66 @@ impl Transfers {
         self.running.iter().find(|running| running.epoch == moved.epoch && running.range == moved.range)
     }
 
-    /// Does what one message may do for each transfer.
-    pub fn advance(&mut self, shards: &mut [ShardEntry], circumstances: &Circumstances) -> Work {
+    /// Does what one message may do for each transfer, and counts what that spends.
+    pub fn advance(
+        &mut self,
+        shards: &mut [ShardEntry],
+        spending: &mut Spending,
+        circumstances: &Circumstances,
+    ) -> Work {
         let mut work = Work::default();
-        let mut over = Vec::new();
-        let next_call = &mut self.next_call;
+        let (mut over, mut gone) = (Vec::new(), Vec::new());
+        let mut purse = Purse {
+            spending,
+            available: circumstances.available_cycles,
+            kept: circumstances.reserve_cycles + circumstances.call_cycles,
+            cycles_per_day_max: circumstances.cycles_per_day_max,
+            now: circumstances.now,
+        };
+        let canister =
+            |shard: ShardIndex| shards[shard.0 as usize].canister.expect("INVARIANT: only shards that serve are told");
         for running in &mut self.running {
-            let wake_at = match running.step(shards, circumstances) {
-                Next::Wait => None,
-                Next::At(at) => Some(at),
+            let call = self.next_call;
+            let (send, paid) = match running.step(shards, circumstances, &mut purse) {
+                Next::Wait => continue,
+                Next::At(at) => {
+                    work.wake_at = work.wake_at.into_iter().chain([at]).min();
+                    continue;
+                }
                 Next::End(end) => {
                     over.push((running.id, end));
-                    Some(circumstances.now)
+                    work.wake_at = Some(circumstances.now);
+                    continue;
+                }
+                Next::TargetGone => {
+                    over.push((running.id, TransferEnd::Cancelled));
+                    gone.push(running.target);
+                    work.wake_at = Some(circumstances.now);
+                    continue;
                 }
                 Next::Send(method, shard, arguments) => {
-                    let call = *next_call;
-                    *next_call += 1;
-                    running.pending = Some(Pending { call, answer: None });
-                    let shard = shards[shard.0 as usize].canister.expect("INVARIANT: only shards that serve are told");
-                    work.sends.push(Send { call, shard, method, arguments });
-                    None
+                    (Send { call, callee: canister(shard), method, arguments, cycles: None }, None)
+                }
+                Next::Pay(payment) => {
+                    let arguments = management::deposit_cycles(canister(payment.shard));
+                    let (callee, cycles) = (Principal::management_canister(), Some(payment.cycles));
+                    let paid = Paid::new(&payment, circumstances.now);
+                    work.payments.push((running.id, payment));
+                    (Send { call, callee, method: "deposit_cycles", arguments, cycles }, Some(paid))
                 }
             };
-            work.wake_at = work.wake_at.into_iter().chain(wake_at).min();
+            self.next_call += 1;
+            purse.available = purse.available.saturating_sub(circumstances.call_cycles);
+            running.pending = Some(Pending { call, answer: None, paid });
+            work.sends.push(send);
         }
         for (id, end) in over {
             self.end(id, end, shards, circumstances.now);
+        }
+        for target in gone {
+            // Nothing is lost with a spare, and the next split needs one that exists.
+            let entry = &mut shards[target.0 as usize];
+            entry.left = (entry.range == HashRange::EMPTY).then_some(true).or(entry.left);
         }
         work
     }
@@ -327,6 +388,8 @@ impl Transfers {
             retry_at: None,
             last_failure: None,
             progress: None,
+            bytes: None,
+            funding: None,
         });
         id
     }
@@ -362,14 +425,17 @@ impl Transfers {
 }
 
 impl Running {
-    fn step(&mut self, shards: &[ShardEntry], circumstances: &Circumstances) -> Next {
+    fn step(&mut self, shards: &[ShardEntry], circumstances: &Circumstances, purse: &mut Purse) -> Next {
         let now = circumstances.now;
         if let Some(pending) = self.pending.take() {
+            if pending.answer.is_none() && circumstances.open_calls.contains(&pending.call) {
+                self.pending = Some(pending);
+                return Next::At(now + WATCH_NANOSECONDS);
+            }
+            if let Some(paid) = pending.paid {
+                return self.paid(&paid, pending.answer, purse.spending, now);
+            }
             return match pending.answer {
-                None if circumstances.open_calls.contains(&pending.call) => {
-                    self.pending = Some(pending);
-                    Next::At(now + WATCH_NANOSECONDS)
-                }
                 Some(Answer::Reply(reply)) => self.understand(&reply, now),
                 Some(Answer::Reject { code, message }) => self.rejected(code, &message, now),
                 Some(Answer::NotSent { reason }) => self.fail(&reason, now),
@@ -378,9 +444,13 @@ impl Running {
         }
         if self.stop.is_some() {
             match self.stage {
-                TransferStage::AwaitingTarget => return Next::End(TransferEnd::Cancelled),
-                TransferStage::TellingTarget => self.go_to(TransferStage::StoppingTarget),
-                TransferStage::TellingSource | TransferStage::Moving => self.go_to(TransferStage::StoppingSource),
+                TransferStage::AwaitingTarget | TransferStage::Measuring => return Next::End(TransferEnd::Cancelled),
+                TransferStage::TellingTarget | TransferStage::FundingTarget => {
+                    self.go_to(TransferStage::StoppingTarget);
+                }
+                TransferStage::TellingSource | TransferStage::FundingSource | TransferStage::Moving => {
+                    self.go_to(TransferStage::StoppingSource);
+                }
                 TransferStage::StoppingSource | TransferStage::StoppingTarget | TransferStage::Ended(_) => {}
             }
         }
@@ -389,29 +459,33 @@ impl Running {
                 // The journal makes it, and whatever that does leads here again.
                 return Next::Wait;
             }
-            self.go_to(TransferStage::TellingTarget);
+            self.go_to(TransferStage::Measuring);
         }
         if let Some(at) = self.retry_at.filter(|&at| at > now) {
             return Next::At(at);
         }
-        if circumstances.available_cycles < circumstances.call_cycles {
-            let (available, required) = (circumstances.available_cycles, circumstances.call_cycles);
+        if purse.available < circumstances.call_cycles {
+            let (available, required) = (purse.available, circumstances.call_cycles);
             self.retry_at = Some(now + RETRY_LAST_NANOSECONDS);
             self.last_failure = Some(format!("the router has {available} cycles, and a call needs {required}"));
             return Next::At(now + RETRY_LAST_NANOSECONDS);
         }
         self.retry_at = None;
-        self.send(shards)
+        match self.stage {
+            TransferStage::FundingTarget | TransferStage::FundingSource => self.fund(purse),
+            _ => self.send(shards),
+        }
     }
 
     fn send(&self, shards: &[ShardEntry]) -> Next {
         let (id, epoch) = (self.id, self.epoch);
         let begin = |side, peer: ShardIndex| {
             let peer = shards[peer.0 as usize].canister.expect("INVARIANT: both ends serve when they are told");
-            codec::encode(&BeginTransferArguments { id, side, peer, range: self.range, epoch })
+            codec::encode(&BeginTransferArguments { id, side, peer, range: self.range, epoch, bytes: self.bytes })
         };
         let cancel = || codec::encode(&CancelTransferArguments { id, epoch });
         match self.stage {
+            TransferStage::Measuring => Next::Send("info", self.source, management::raw_rand()),
             TransferStage::TellingTarget => {
                 Next::Send("begin_transfer", self.target, begin(TransferSide::Target, self.source))
             }
@@ -424,31 +498,60 @@ impl Running {
             }
             TransferStage::StoppingSource => Next::Send("cancel_transfer", self.source, cancel()),
             TransferStage::StoppingTarget => Next::Send("cancel_transfer", self.target, cancel()),
-            TransferStage::AwaitingTarget | TransferStage::Ended(_) => Next::Wait,
+            TransferStage::AwaitingTarget
+            | TransferStage::FundingTarget
+            | TransferStage::FundingSource
+            | TransferStage::Ended(_) => Next::Wait,
         }
     }
 
     fn understand(&mut self, reply: &[u8], now: u64) -> Next {
         match self.stage {
+            TransferStage::Measuring => {
+                // A source that doesn't tell is of older code, and the target is believed to have enough.
+                self.bytes = codec::decode::<ShardInfoResult>(reply).ok().and_then(|info| bytes_of(&self.range, info));
+                self.continue_with(TransferStage::TellingTarget, now)
+            }
             TransferStage::TellingTarget => match codec::decode::<BeginTransferResult>(reply) {
-                Ok(Ok(())) => self.continue_with(TransferStage::TellingSource, now),
+                Ok(Ok(())) => {
+                    self.forget_shortage();
+                    self.continue_with(TransferStage::TellingSource, now)
+                }
+                Ok(Err(TransferError::CyclesShort { available, required })) => {
+                    self.lacks(TransferSide::Target, number(&available), number(&required), now)
+                }
                 Ok(Err(error)) => self.refused(error, now),
                 Err(malformed) => self.fail(&malformed.reason, now),
             },
             TransferStage::TellingSource => match codec::decode::<BeginTransferResult>(reply) {
                 // An end is told, with all else, when the source is asked how it goes.
-                Ok(Ok(()) | Err(TransferError::Ended(_))) => self.continue_with(TransferStage::Moving, now),
+                Ok(Ok(()) | Err(TransferError::Ended(_))) => {
+                    self.forget_shortage();
+                    self.continue_with(TransferStage::Moving, now)
+                }
+                Ok(Err(TransferError::CyclesShort { available, required })) => {
+                    self.lacks(TransferSide::Source, number(&available), number(&required), now)
+                }
                 Ok(Err(error)) => self.refused(error, now),
                 Err(malformed) => self.fail(&malformed.reason, now),
             },
             TransferStage::Moving => match codec::decode::<TransferProgressResult>(reply) {
                 Ok(Ok(progress)) => {
-                    let phase = progress.phase;
+                    let (phase, needs) = (progress.phase, progress.cycles.clone());
                     // The source forgets its counts when it is done.
                     if !matches!(phase, TransferPhase::Ended(_)) {
                         self.progress = Some(progress);
                     }
-                    self.heard(phase, now)
+                    match needs {
+                        Some(needs) if self.stop.is_none() => {
+                            let (available, required) = (number(&needs.available), number(&needs.required));
+                            self.lacks(TransferSide::Source, available, required, now)
+                        }
+                        _ => {
+                            self.forget_shortage();
+                            self.heard(phase, now)
+                        }
+                    }
                 }
                 Ok(Err(error)) => self.fail(&format!("{error:?}"), now),
                 Err(malformed) => self.fail(&malformed.reason, now),
@@ -460,7 +563,11 @@ impl Running {
                     Err(malformed) => self.fail(&malformed.reason, now),
                 }
             }
-            TransferStage::AwaitingTarget | TransferStage::Ended(_) => Next::Wait,
+            // What a payment's answer says is understood elsewhere.
+            TransferStage::AwaitingTarget
+            | TransferStage::FundingTarget
+            | TransferStage::FundingSource
+            | TransferStage::Ended(_) => Next::Wait,
         }
     }
 
@@ -495,9 +602,10 @@ impl Running {
 
     fn rejected(&mut self, code: u32, message: &str, now: u64) -> Next {
         let reason = format!("reject {code}: {message}");
-        if code == NO_CANISTER && self.stage == TransferStage::StoppingTarget {
-            // The source has ended the transfer, and a canister that is deleted never comes back.
-            return Next::End(TransferEnd::Cancelled);
+        if code == NO_CANISTER && matches!(self.stage, TransferStage::TellingTarget | TransferStage::StoppingTarget) {
+            // The source hasn't begun the transfer, or has ended it, and a canister that is deleted never comes back.
+            self.last_failure = Some(bounded_reason(&reason));
+            return Next::TargetGone;
         }
         if message.contains(NO_METHOD_TEXT) {
             // Such a shard can't have begun, so there is nothing to stop.
@@ -520,7 +628,14 @@ impl Running {
         let wait = (RETRY_FIRST_NANOSECONDS << self.failed_attempts.min(16)).min(RETRY_LAST_NANOSECONDS);
         self.failed_attempts = self.failed_attempts.saturating_add(1);
         self.last_failure = Some(bounded_reason(reason));
-        let beginning = matches!(self.stage, TransferStage::TellingTarget | TransferStage::TellingSource);
+        let beginning = matches!(
+            self.stage,
+            TransferStage::Measuring
+                | TransferStage::FundingTarget
+                | TransferStage::TellingTarget
+                | TransferStage::FundingSource
+                | TransferStage::TellingSource
+        );
         if beginning && self.failed_attempts >= ATTEMPTS_MAX {
             self.stop.get_or_insert_with(|| bounded_reason(reason));
         }
@@ -559,6 +674,16 @@ impl Running {
             ended_at_nanoseconds: None,
             failed_attempts: self.failed_attempts,
             last_failure: self.last_failure.clone(),
+            funding: self.funding.as_ref().map(Funding::status),
         }
     }
+}
+
+/// Tells how much memory a part of what a shard owns takes there, if it measures itself. Hashes are uniform, so it is as
+/// much of the whole as the part is of the hashes.
+fn bytes_of(part: &HashRange, info: ShardInfoResult) -> Option<u64> {
+    let info = info.ok()?;
+    let used = u128::from(used_stable_bytes(&info.reading?));
+    let hashes = |range: &HashRange| u128::from(range.last.0.saturating_sub(range.first.0)) + 1;
+    Some(u64::try_from(used * hashes(part) / hashes(&info.range)).unwrap_or(u64::MAX))
 }

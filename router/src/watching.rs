@@ -124,9 +124,9 @@ impl Watching {
 
 /// Has done what growth asks for, if there is news; tells when to come again (nanoseconds). Called by the timer.
 pub fn run(now: u64) -> Option<u64> {
-    let (due, log) = state::with(|state| {
+    let (due, log, wiped) = state::with(|state| {
         if !std::mem::take(&mut state.watching.has_news) {
-            return (Vec::new(), Vec::new());
+            return (Vec::new(), Vec::new(), false);
         }
         let (shards, transfers) = (state.journal().shard_status(), state.journal().transfer_status());
         let thresholds = Thresholds::of(state.policy());
@@ -141,6 +141,8 @@ pub fn run(now: u64) -> Option<u64> {
             reservations: &reservations,
             transfers: &transfers,
             decisions: state.journal().decisions(),
+            available_cycles: ic_cdk::api::canister_liquid_cycle_balance(),
+            cycles_in_day: state.journal().cycles_in_day(now),
             now,
         });
         let mut log = Vec::new();
@@ -153,38 +155,40 @@ pub fn run(now: u64) -> Option<u64> {
                     wishes.notices.push(GrowthNotice::Refused { shard, reason });
                 }
                 // Spares are always taken on: their number was bounded.
-                (Err(_), GrowthAction::MakeSpares { .. }) => {}
+                (Err(_), GrowthAction::MakeSpares { .. } | GrowthAction::Fund { .. }) => {}
             }
         }
         state.watching.wishes = wishes;
-        wipe(state);
+        let wiped = wipe(state);
         for shard in state.journal().shard_status() {
             let in_transfer = state.journal().is_in_transfer(shard.index);
             if let Some((at, canister)) = state.watching.next_at(&shard, &thresholds, in_transfer).zip(shard.canister) {
                 state.telling.tell_by(canister, at);
             }
         }
-        (due, log)
+        (due, log, wiped)
     });
     log.iter().for_each(|decision| ic_cdk::api::debug_print(said(decision)));
-    let is_new = !log.is_empty() || state::with(|state| state.journal().status().step.is_some());
+    let has_steps = !log.is_empty() || wiped;
     due.into_iter().for_each(|(shard, canister)| ask(shard, canister));
     let told_at = state::with(|state| state.telling.next_at());
-    is_new.then_some(now).into_iter().chain(told_at).min()
+    has_steps.then_some(now).into_iter().chain(told_at).min()
 }
 
-/// Has the memory of shards given back that own nothing any more.
-fn wipe(state: &mut State) {
+/// Has the memory of shards given back that own nothing any more; tells whether there are any.
+fn wipe(state: &mut State) -> bool {
     let (shards, journal) = (state.journal().shard_status(), state.journal());
     let free = journal.emptied().filter(|(shard, ..)| !journal.is_in_transfer(*shard));
     let due = free.filter(|(_, canister, emptied)| state.watching.is_forgotten(*canister, emptied.at, &shards));
     let due: Vec<(ShardIndex, Principal)> = due.map(|(shard, canister, _)| (shard, canister)).collect();
+    let is_any = !due.is_empty();
     for (shard, canister) in due {
         state.change_journal(|journal| journal.wipe(shard));
         // What it said was of its life before.
         state.watching.readings.remove(&canister);
         ic_cdk::api::debug_print(format!("shard {} owns nothing: its memory is given back", shard.0));
     }
+    is_any
 }
 
 /// Tells what is known and done about growth.
@@ -209,22 +213,29 @@ pub fn status(state: &State) -> GrowthStatus {
     };
     let shards = state.journal().shard_status();
     let serving = shards.iter().filter(|shard| shard.range != HashRange::EMPTY);
+    let now = ic_cdk::api::time();
+    let of_transfers = state.journal().transfer_status().into_iter().filter(growth::is_running);
+    let short = of_transfers.filter_map(|transfer| transfer.funding?.shortage);
+    let of_spares = state.journal().creation_shortage(runner::creation_cycles(state), thresholds.cycles_per_day, now);
+    let short = short.chain(of_spares).map(GrowthNotice::CyclesShort);
     GrowthStatus {
         shards: serving.filter_map(forecast).collect(),
         decisions: state.journal().decisions().to_vec(),
-        notices: watching.wishes.notices.clone(),
+        notices: watching.wishes.notices.iter().cloned().chain(short).collect(),
         spares: watching.wishes.spares,
         spares_wanted: watching.wishes.spares_wanted,
+        cycles_in_day: Some(state.journal().cycles_in_day(now).into()),
     }
 }
 
 /// Says what was decided, for the log.
-fn said(decision: &GrowthDecision) -> String {
+pub fn said(decision: &GrowthDecision) -> String {
     let GrowthDecision { action, reason, value, threshold, transfer, .. } = decision;
     let what = match action {
         GrowthAction::Split { shard } => format!("shard {} is split", shard.0),
         GrowthAction::Merge { shard, into } => format!("shard {} is merged into {}", shard.0, into.0),
         GrowthAction::MakeSpares { count } => format!("{count} spares are made"),
+        GrowthAction::Fund { shard, cycles } => format!("shard {} is sent {cycles} cycles", shard.0),
     };
     let transfer = transfer.map_or(String::new(), |id| format!("; transfer {id}"));
     format!("{what}: {reason:?} {value}, threshold {threshold}{transfer}")

@@ -33,6 +33,7 @@ use crate::message::{self, Caller};
 use crate::operations::Origin;
 use crate::state::{self, LAYOUT_VERSION, State};
 use crate::transfer::calls;
+use crate::transfer::costs::Means;
 
 #[cfg(test)]
 mod tests;
@@ -469,18 +470,21 @@ fn serve_upload<A, R>(
 
 /// Makes the shard one end of a transfer.
 pub fn begin_transfer(arguments: Result<BeginTransferArguments, MalformedArguments>) -> BeginTransferResult {
-    let cycles = ic_cdk::api::canister_liquid_cycle_balance();
+    let liquid_cycles = ic_cdk::api::canister_liquid_cycle_balance();
+    let frozen_cycles = ic_cdk::api::canister_cycle_balance().saturating_sub(liquid_cycles);
+    let means = Means { liquid_cycles, frozen_cycles, heap_bytes: heap_bytes() };
     serve_transfer(arguments, |state, caller, arguments| {
         check_command(state, caller)?;
-        state.begin_transfer(&arguments, cycles)
+        state.begin_transfer(&arguments, &means)
     })
 }
 
 /// Tells how far a transfer is. An update, so that the router's question sets a timer again that was lost.
 pub fn transfer_progress(arguments: Result<TransferProgressArguments, MalformedArguments>) -> TransferProgressResult {
+    let cycles = ic_cdk::api::canister_liquid_cycle_balance();
     serve_transfer(arguments, |state, caller, arguments| {
         check_command(state, caller)?;
-        state.transfer_progress(&arguments)
+        state.transfer_progress(&arguments, cycles)
     })
 }
 

@@ -3,6 +3,7 @@
 use candid::{CandidType, Nat, Principal};
 use serde::{Deserialize, Serialize};
 
+use crate::funding::FundingShortage;
 use crate::hash::KeyHash;
 use crate::routing::ShardIndex;
 use crate::transfer::TransferId;
@@ -62,6 +63,10 @@ pub enum GrowthReason {
     LittleHeld,
     /// So many spares are wanted, by policy or forecast, and there are fewer.
     Spares,
+    /// Cycles for the range that a shard is to send. The value is what it could spend, the threshold what it needs.
+    SendsRange,
+    /// Cycles for the range that a shard is to hold, as well.
+    HoldsRange,
 }
 
 /// What a router decided to do.
@@ -84,6 +89,20 @@ pub enum GrowthAction {
         /// How many.
         count: u32,
     },
+    /// Send cycles to a shard that takes part in a transfer.
+    Fund {
+        /// The shard.
+        shard: ShardIndex,
+        /// How many.
+        cycles: u64,
+    },
+}
+
+impl GrowthAction {
+    /// Tells whether a range changes hands.
+    pub fn moves_range(&self) -> bool {
+        matches!(self, Self::Split { .. } | Self::Merge { .. })
+    }
 }
 
 /// A decision, and its reason.
@@ -99,7 +118,7 @@ pub struct GrowthDecision {
     pub value: u64,
     /// What it was compared with.
     pub threshold: u64,
-    /// The transfer that was begun.
+    /// The transfer that was begun, or for whose sake cycles are sent.
     pub transfer: Option<TransferId>,
 }
 
@@ -133,6 +152,9 @@ pub enum GrowthNotice {
         /// The shard.
         shard: ShardIndex,
     },
+    /// Cycles are lacking that a transfer or a spare needs: one waits for them, or isn't begun again before there are
+    /// enough.
+    CyclesShort(FundingShortage),
 }
 
 /// How a shard does, and how long it will.
@@ -172,4 +194,7 @@ pub struct GrowthStatus {
     pub spares: u32,
     /// How many are wanted.
     pub spares_wanted: u32,
+    /// Cycles that were spent for growth in the last 24 hours: on spares, and on shards whose ranges change hands. The
+    /// policy bounds them. Null from routers that don't count them.
+    pub cycles_in_day: Option<Nat>,
 }

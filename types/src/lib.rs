@@ -2,10 +2,10 @@
 //!
 //! Start at [`api`]: the arguments, replies and errors of the router's methods. [`shard`] holds those of a shard,
 //! [`roles`] who may do what, [`rate`] how often, [`policy`] what administrators may set, [`transfer`] what is said about a
-//! range that changes hands, [`growth`] about shards that fill, [`uploads`] values longer than a record, and [`status`] what a
-//! router reports about itself. [`limits`] are the promised bounds,
-//! [`range`] and [`hash`] cut the hash space, [`cursor`] marks places in it, [`codec`] turns all of it into Candid and
-//! back, [`wire`] does that for the hot methods in a fiftieth of the instructions, [`endpoints`] ties both canisters'
+//! range that changes hands, [`funding`] about the cycles for that, [`growth`] about shards that fill, [`uploads`] values
+//! longer than a record, and [`status`] what a router reports about itself. [`limits`] are the promised bounds, [`range`]
+//! and [`hash`] cut the hash space, [`cursor`] marks places in it, [`codec`] turns all of it into Candid and back, [`wire`]
+//! does that for the hot methods in a fiftieth of the instructions, [`endpoints`] ties both canisters'
 //! methods to functions, and [`marks`] tell benchmarks what the phases of a message take.
 //!
 //! Arguments are records, so that optional fields can be added; results are `variant { Ok; Err }`, where every error
@@ -17,6 +17,7 @@ pub mod api;
 pub mod codec;
 pub mod cursor;
 pub mod endpoints;
+pub mod funding;
 pub mod growth;
 pub mod hash;
 pub mod limits;

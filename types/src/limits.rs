@@ -165,6 +165,13 @@ pub const SPLIT_AT_INSTRUCTIONS_PER_MINUTE_DEFAULT: u64 = 60_000_000_000;
 /// How many shards may be split or merged by triggers within an hour, unless the policy says otherwise.
 pub const SPLITS_PER_HOUR_DEFAULT: u64 = 12;
 
+/// How many cycles may be spent for growth within 24 hours, unless the policy says otherwise: 300 T. That pays for ten
+/// splits of shards that are full by default.
+pub const GROWTH_CYCLES_PER_DAY_DEFAULT: u64 = 300_000_000_000_000;
+
+/// Bounds of `growth_cycles_per_day_max`: 1 T to 100,000 T.
+pub const GROWTH_CYCLES_PER_DAY: (u64, u64) = (1_000_000_000_000, 100_000_000_000_000_000);
+
 /// Bounds of `split_at_record_bytes`: 64 KiB to 400 GiB, of the 500 GiB of stable memory that a canister may have.
 pub const SPLIT_AT_RECORD_BYTES: (u64, u64) = (64 << 10, 400 << 30);
 

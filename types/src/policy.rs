@@ -36,6 +36,9 @@ pub struct Policy {
     /// How many empty shards there shall be at least, so that a split waits for nothing. Null or 0: as many as the
     /// forecast asks for, which is one as soon as any shard is half way to a split.
     pub spares_min: Option<u64>,
+    /// How many cycles may be spent within 24 hours on making spares and on what shards need for the ranges that they send
+    /// and get; counted by hours. Null: 300 T; 0: none, so that only shards that have enough of their own take part.
+    pub growth_cycles_per_day_max: Option<u64>,
     /// What uploads of large values may use, and how long. Null: the defaults of [`UploadPolicy`].
     pub uploads: Option<UploadPolicy>,
 }
@@ -104,6 +107,8 @@ pub struct SetPolicyArguments {
     pub merge_below_record_bytes: Option<u64>,
     /// As in [`Policy`], 1 to 64, or 0.
     pub spares_min: Option<u64>,
+    /// As in [`Policy`], 1 T to 100,000 T, or 0.
+    pub growth_cycles_per_day_max: Option<u64>,
     /// What uploads may use, and how long; all four together.
     pub uploads: Option<UploadPolicy>,
 }

@@ -221,9 +221,6 @@ errors! {
         Moving {
             /// When trying again makes sense.
             retry_after_milliseconds: u64,
-            /// Changes of the range that have still to be sent, if writes wait for those; null if the range is closed for
-            /// the moment in which it changes hands.
-            changes: Option<u64>,
         },
     }
     tuples {

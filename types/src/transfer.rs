@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_bytes::{ByteBuf, Bytes};
 use std::fmt;
 
+use crate::funding::{CyclesNeed, FundingStatus};
 use crate::hash::KeyHash;
 use crate::limits::TRANSFER_ID_BYTES;
 use crate::range::HashRange;
@@ -84,6 +85,9 @@ pub struct BeginTransferArguments {
     pub range: HashRange,
     /// Epoch of what both ends own afterwards. Every transfer of a router has a higher one than those before.
     pub epoch: Epoch,
+    /// Bytes of stable memory that the range takes on the source, for the target to tell whether it can pay for holding
+    /// them. Null if the router doesn't know.
+    pub bytes: Option<u64>,
 }
 
 /// Asks a shard how far a transfer is.
@@ -143,6 +147,8 @@ pub struct TransferProgress {
     pub failed_attempts: u32,
     /// Why the last one failed.
     pub last_failure: Option<String>,
+    /// What a source needs that has stopped sending because it is short of cycles; null if it isn't, or was never asked.
+    pub cycles: Option<CyclesNeed>,
 }
 
 /// Why a shard did not do what it was asked about a transfer. Nothing was changed, but `import_batch` and `hand_over` may
@@ -186,11 +192,11 @@ pub enum TransferError {
         /// The lowest that is accepted.
         epoch_min: Epoch,
     },
-    /// The source can't pay for sending the range.
+    /// The source can't pay for sending the range, or the target for holding it.
     CyclesShort {
         /// Cycles that it can spend.
         available: Nat,
-        /// Cycles that sending needs.
+        /// Cycles that it needs, with its reserve for clients.
         required: Nat,
     },
     /// The shard never heard of this transfer, or forgot it.
@@ -370,8 +376,14 @@ pub type StopTransferResult = Result<(), MoveError>;
 pub enum TransferStage {
     /// The target is being made.
     AwaitingTarget,
+    /// The source is asked how much the range takes.
+    Measuring,
+    /// The target is sent cycles for what it will hold, or waits for them.
+    FundingTarget,
     /// The target is being told.
     TellingTarget,
+    /// The source is sent cycles for what it will send, or waits for them.
+    FundingSource,
     /// The source is being told.
     TellingSource,
     /// The shards are at it.
@@ -409,4 +421,6 @@ pub struct TransferStatus {
     pub failed_attempts: u32,
     /// Why the last one failed, or why it was cancelled.
     pub last_failure: Option<String>,
+    /// Cycles that were sent for its sake, and what stands in the way of that. Null if none were needed.
+    pub funding: Option<FundingStatus>,
 }

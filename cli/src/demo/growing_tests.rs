@@ -20,6 +20,7 @@ fn status() -> Status {
         changes: 0,
         failed_attempts: 0,
         last_failure: None,
+        cycles: None,
     };
     let transfer = TransferStatus {
         id: TransferId([1; 16]),
@@ -33,6 +34,7 @@ fn status() -> Status {
         ended_at_nanoseconds: None,
         failed_attempts: 0,
         last_failure: None,
+        funding: None,
     };
     Status {
         ready: true,

@@ -1,3 +1,4 @@
+use canopy_types::funding::FundingStatus;
 use canopy_types::growth::ShardReading;
 use canopy_types::policy::Policy;
 use canopy_types::{Epoch, TransferId};
@@ -17,6 +18,8 @@ struct World {
     reservations: BTreeMap<ShardIndex, Reservation>,
     transfers: Vec<TransferStatus>,
     decisions: Vec<GrowthDecision>,
+    cycles: u128,
+    cycles_in_day: u128,
 }
 
 fn canister(shard: u32) -> Principal {
@@ -50,6 +53,8 @@ impl World {
             reservations: BTreeMap::new(),
             transfers: vec![],
             decisions: vec![],
+            cycles: u128::MAX,
+            cycles_in_day: 0,
         }
     }
 
@@ -67,6 +72,8 @@ impl World {
             reservations: &self.reservations,
             transfers: &self.transfers,
             decisions: &self.decisions,
+            available_cycles: self.cycles,
+            cycles_in_day: self.cycles_in_day,
             now: NOW,
         })
     }
@@ -98,6 +105,7 @@ fn transfer(shard: ShardIndex, stage: TransferStage, ended_at: Option<u64>) -> T
         ended_at_nanoseconds: ended_at,
         failed_attempts: 0,
         last_failure: None,
+        funding: None,
     }
 }
 
@@ -269,5 +277,45 @@ fn neighbours_that_hold_little_are_merged_the_lighter_into_the_heavier() {
     // A split comes first.
     world.transfers.clear();
     let world = world.says(0, |_| reading(6_400));
+    assert_eq!(world.splits(), [0]);
+}
+
+#[test]
+fn a_split_that_could_not_be_paid_is_begun_again_when_it_can_be() {
+    let mut world = World::new(&[6_400]);
+    let short = |limit, required: u128| {
+        let shortage = FundingShortage { shard: FIRST, limit, available: 1u8.into(), required: required.into() };
+        let funding = FundingStatus { source_cycles: 0u8.into(), target_cycles: 0u8.into(), shortage: Some(shortage) };
+        let cancelled = TransferStage::Ended(TransferEnd::Cancelled);
+        TransferStatus { funding: Some(funding), ..transfer(FIRST, cancelled, Some(1)) }
+    };
+    let notice = |limit, available: u128, required: u128| {
+        let (available, required) = (available.into(), required.into());
+        GrowthNotice::CyclesShort(FundingShortage { shard: FIRST, limit, available, required })
+    };
+    world.transfers = vec![short(FundingLimit::RouterCycles, 1_000)];
+    world.cycles = 999;
+    assert!(world.splits().is_empty());
+    assert_eq!(world.decide().notices, [notice(FundingLimit::RouterCycles, 999, 1_000)]);
+    world.cycles = 1_000;
+    assert_eq!((world.splits(), world.decide().notices), (vec![0], vec![]));
+
+    world.policy.growth_cycles_per_day_max = Some(5_000);
+    world.cycles_in_day = 4_001;
+    world.transfers = vec![short(FundingLimit::CyclesPerDay, 1_000)];
+    assert!(world.splits().is_empty());
+    assert_eq!(world.decide().notices, [notice(FundingLimit::CyclesPerDay, 999, 1_000)]);
+    world.cycles_in_day = 4_000;
+    assert_eq!(world.splits(), [0]);
+
+    world.cycles = 0;
+    world.transfers = vec![short(FundingLimit::CyclesPerTransfer, 1_000)];
+    assert_eq!(world.splits(), [0], "another transfer begins anew");
+    // A later one of the same shard counts, and no other shard's.
+    world.transfers = vec![
+        short(FundingLimit::RouterCycles, 1_000),
+        transfer(FIRST, TransferStage::Ended(TransferEnd::Done), Some(2)),
+        TransferStatus { source: ShardIndex(7), ..short(FundingLimit::RouterCycles, 1_000) },
+    ];
     assert_eq!(world.splits(), [0]);
 }

@@ -1,5 +1,6 @@
 use super::*;
 use candid::Nat;
+use canopy_types::funding::{FundingLimit, FundingShortage};
 use canopy_types::limits::TAG_SEED_BYTES;
 use canopy_types::shard::ShardError;
 
@@ -31,8 +32,10 @@ impl World {
             now: 1_000_000_000,
             open_call: None,
             available_cycles: 100,
-            creation_cycles: 100,
+            creation_cycles: 70,
+            reserve_cycles: 20,
             step_cycles: 10,
+            cycles_per_day_max: 0,
             router: ROUTER,
             shard_module_hash: HASH,
         };
@@ -118,6 +121,21 @@ impl World {
             self.answer(answer);
         }
         panic!("never rests: {:?}", self.journal);
+    }
+
+    /// Answers everything well until the machine waits for a time.
+    fn run_until_it_waits(&mut self) {
+        for _ in 0..1000 {
+            match self.advance() {
+                Action::Send { step, .. } => {
+                    let answer = self.good_answer(step);
+                    self.answer(answer);
+                }
+                Action::WakeAt(_) => return,
+                _ => {}
+            }
+        }
+        panic!("never waits: {:?}", self.journal);
     }
 
     fn run_until(&mut self, wanted: Step) {
@@ -352,6 +370,58 @@ fn creation_waits_with_an_alarm_until_it_is_funded() {
     world.run();
     assert_eq!(world.journal.alarms(), []);
     assert!(world.journal.routing_table().is_some());
+}
+
+#[test]
+fn spares_are_created_within_what_growth_may_spend_in_a_day_and_first_shards_in_any_case() {
+    let mut world = World::with_secret(1);
+    world.run();
+    assert!(world.journal.routing_table().is_some(), "the first shard is no growth");
+    assert_eq!(world.journal.cycles_in_day(world.circumstances.now), 0);
+    let spare = |index| ShardEntry::spare(ShardIndex(index));
+    world.journal.shards.extend([spare(1), spare(2)]);
+    world.circumstances.cycles_per_day_max = 139;
+    world.run_until_it_waits();
+    assert_eq!(world.journal.entry(ShardIndex(1)).stage, ShardStage::Open);
+    assert_eq!(world.journal.entry(ShardIndex(2)).stage, ShardStage::Planned);
+    let now = world.circumstances.now;
+    let limit = FundingLimit::CyclesPerDay;
+    let shortage = FundingShortage { shard: ShardIndex(2), limit, available: 69u8.into(), required: 70u8.into() };
+    assert_eq!(world.journal.creation_shortage(70, 139, now), Some(shortage));
+    assert_eq!(world.advance(), Action::WakeAt(now + CYCLES_RETRY_NANOSECONDS), "it waits in silence");
+    // What comes behind it doesn't wait with it.
+    world.journal.wipe(ShardIndex(1));
+    world.run_until(Step::InstallShard(ShardIndex(1)));
+    world.answer(Answer::Reply(ByteBuf::from(codec::encode(&()))));
+    world.run_until_it_waits();
+    assert_eq!(world.journal.entry(ShardIndex(1)).stage, ShardStage::Open);
+    world.circumstances.now += 24 * 3_600_000_000_000;
+    world.run();
+    assert_eq!(world.journal.entry(ShardIndex(2)).stage, ShardStage::Open);
+}
+
+#[test]
+fn what_a_creation_costs_is_counted_before_the_call_and_taken_back_if_nothing_was_created() {
+    for (answer, counted) in [
+        (Some(reject(5)), 0),
+        (Some(Answer::NotSent { reason: "queue".to_string() }), 0),
+        (Some(created(9)), 70),
+        (None, 70),
+    ] {
+        let mut world = World::with_secret(1);
+        world.run();
+        world.journal.shards.push(ShardEntry::spare(ShardIndex(1)));
+        world.circumstances.cycles_per_day_max = 100;
+        world.run_until(Step::CreateShard(ShardIndex(1)));
+        let now = world.circumstances.now;
+        assert_eq!(world.journal.cycles_in_day(now), 70);
+        match answer {
+            Some(answer) => world.answer(answer),
+            None => world.circumstances.open_call = None,
+        }
+        world.advance();
+        assert_eq!(world.journal.cycles_in_day(now), counted);
+    }
 }
 
 #[test]

@@ -72,9 +72,10 @@ fn every_setting_of_growth_has_its_bounds() {
         change(&mut arguments, value);
         arguments
     };
+    const T: u64 = 1_000_000_000_000;
     /// How a setting is made, its least and its greatest value.
     type Setting = (fn(&mut SetPolicyArguments, u64), u64, u64);
-    let settings: [Setting; 8] = [
+    let settings: [Setting; 9] = [
         (|arguments, value| arguments.split_at_record_bytes = Some(value), 64 << 10, 400 << 30),
         (|arguments, value| arguments.split_at_stable_bytes = Some(value), 1 << 20, 450 << 30),
         (|arguments, value| arguments.split_at_heap_bytes = Some(value), 1 << 20, 4 << 30),
@@ -83,6 +84,7 @@ fn every_setting_of_growth_has_its_bounds() {
         (|arguments, value| arguments.splits_per_hour_max = Some(value), 0, 60),
         (|arguments, value| arguments.merge_below_record_bytes = Some(value), 0, 16 << 30),
         (|arguments, value| arguments.spares_min = Some(value), 0, 64),
+        (|arguments, value| arguments.growth_cycles_per_day_max = Some(value), T, 100_000 * T),
     ];
     for (at, (setting, least, most)) in settings.into_iter().enumerate() {
         for value in [0, least, most] {

@@ -1,18 +1,25 @@
 use super::*;
-use canopy_types::KeyHash;
 use canopy_types::codec::encode;
+use canopy_types::growth::ShardReading;
+use canopy_types::shard::ShardInfo;
+use canopy_types::{KeyHash, Version};
 use serde_bytes::ByteBuf;
 
-const SECOND: u64 = 1_000_000_000;
-const START: u64 = 1_000 * SECOND;
-const SHARD: ShardIndex = ShardIndex(0);
-const SPARE: ShardIndex = ShardIndex(1);
+use crate::readings::tests::reading;
 
-fn canister(index: ShardIndex) -> Principal {
+pub const SECOND: u64 = 1_000_000_000;
+const START: u64 = 1_000 * SECOND;
+pub const SHARD: ShardIndex = ShardIndex(0);
+pub const SPARE: ShardIndex = ShardIndex(1);
+
+/// Memory that a source says to have in use.
+pub const MEASURED_BYTES: u64 = 1_000;
+
+pub fn canister(index: ShardIndex) -> Principal {
     Principal::from_slice(&[1, index.0 as u8])
 }
 
-fn open(index: u32, range: HashRange) -> ShardEntry {
+pub fn open(index: u32, range: HashRange) -> ShardEntry {
     let index = ShardIndex(index);
     ShardEntry { range, canister: Some(canister(index)), stage: ShardStage::Open, ..ShardEntry::spare(index) }
 }
@@ -25,28 +32,69 @@ fn name(epoch: Epoch) -> TransferId {
     TransferId((u128::from(epoch.0)).to_le_bytes())
 }
 
+/// What a shard says of how a transfer goes.
+pub fn progress(phase: TransferPhase) -> TransferProgress {
+    TransferProgress { phase, items: 1, bytes: 2, changes: 3, failed_attempts: 0, last_failure: None, cycles: None }
+}
+
+/// What a shard says of itself.
+fn info(range: HashRange) -> ShardInfo {
+    let reading = reading(100);
+    ShardInfo {
+        code_version: String::new(),
+        layout_version: 2,
+        index: SHARD,
+        router: Principal::anonymous(),
+        range,
+        epoch: Epoch(1),
+        secret_fingerprint: 0,
+        records: 1,
+        record_bytes: 100,
+        stable_bytes: reading.stable_bytes,
+        last_version: Version(1),
+        out_of_space: false,
+        cycles: reading.cycles.clone(),
+        internal_records: None,
+        roles: None,
+        reading: Some(ShardReading { free_bytes: reading.stable_bytes - MEASURED_BYTES, ..reading }),
+    }
+}
+
 /// The machine and the world around it.
-struct World {
-    transfers: Transfers,
+pub struct World {
+    pub transfers: Transfers,
+    pub spending: Spending,
     shards: Vec<ShardEntry>,
-    now: u64,
-    open_calls: BTreeSet<u64>,
-    cycles: u128,
+    pub now: u64,
+    pub open_calls: BTreeSet<u64>,
+    pub cycles: u128,
+    pub cycles_per_day_max: u128,
+    /// Those of the last message.
+    pub payments: Vec<(TransferId, Payment)>,
 }
 
 impl World {
     /// A shard with everything, a spare, and a split of the one that has begun.
-    fn splitting() -> (Self, TransferId) {
+    pub fn splitting() -> (Self, TransferId) {
         let mut world = Self::with(vec![open(0, HashRange::FULL), open(1, HashRange::EMPTY)]);
         let id = world.split(SHARD, None).unwrap();
         (world, id)
     }
 
-    fn with(shards: Vec<ShardEntry>) -> Self {
-        Self { transfers: Transfers::default(), shards, now: START, open_calls: BTreeSet::new(), cycles: 100 }
+    pub fn with(shards: Vec<ShardEntry>) -> Self {
+        Self {
+            transfers: Transfers::default(),
+            spending: Spending::default(),
+            shards,
+            now: START,
+            open_calls: BTreeSet::new(),
+            cycles: 100,
+            cycles_per_day_max: 10_000,
+            payments: vec![],
+        }
     }
 
-    fn split(&mut self, shard: ShardIndex, at: Option<u64>) -> Result<TransferId, MoveError> {
+    pub fn split(&mut self, shard: ShardIndex, at: Option<u64>) -> Result<TransferId, MoveError> {
         let arguments = SplitShardArguments { shard, at: at.map(KeyHash) };
         self.transfers.split(&mut self.shards, &arguments, self.now, name)
     }
@@ -56,21 +104,36 @@ impl World {
     }
 
     /// One message. What is stored survives by a trip through its Candid form.
-    fn advance(&mut self) -> Work {
+    pub fn advance(&mut self) -> Work {
         let circumstances = Circumstances {
             now: self.now,
             open_calls: &self.open_calls,
             available_cycles: self.cycles,
             call_cycles: 10,
+            reserve_cycles: 100,
+            cycles_per_day_max: self.cycles_per_day_max,
         };
-        let work = self.transfers.advance(&mut self.shards, &circumstances);
+        let work = self.transfers.advance(&mut self.shards, &mut self.spending, &circumstances);
         self.transfers = codec::decode(&encode(&self.transfers)).unwrap();
         self.open_calls.extend(work.sends.iter().map(|send| send.call));
+        self.payments.clone_from(&work.payments);
         work
     }
 
+    /// Messages until calls are sent, and all that one sends.
+    pub fn advance_until_sent(&mut self) -> Vec<Send> {
+        for _ in 0..6 {
+            let work = self.advance();
+            if !work.sends.is_empty() {
+                return work.sends;
+            }
+            self.now = self.now.max(work.wake_at.expect("something is to come"));
+        }
+        panic!("nothing is sent: {:?}", self.transfers);
+    }
+
     /// Messages until a call is sent; time passes as asked for. `None` when nothing more happens.
-    fn next_call(&mut self) -> Option<Send> {
+    pub fn next_call(&mut self) -> Option<Send> {
         for _ in 0..6 {
             let work = self.advance();
             match (work.sends.into_iter().next(), work.wake_at) {
@@ -82,36 +145,43 @@ impl World {
         panic!("neither sends nor rests: {:?}", self.transfers);
     }
 
-    fn expect(&mut self, method: &str, shard: ShardIndex) -> u64 {
+    pub fn expect(&mut self, method: &str, shard: ShardIndex) -> u64 {
         let send = self.next_call().unwrap_or_else(|| panic!("{method} isn't sent: {:?}", self.transfers));
-        assert_eq!((send.method, send.shard), (method, canister(shard)));
+        assert_eq!((send.method, send.callee, send.cycles), (method, canister(shard), None));
         send.call
     }
 
-    fn answer(&mut self, call: u64, answer: Answer) {
+    pub fn answer(&mut self, call: u64, answer: Answer) {
         self.open_calls.remove(&call);
         self.transfers.record_answer(call, answer);
     }
 
-    fn reply<T: CandidType>(&mut self, call: u64, reply: &T) {
+    pub fn reply<T: CandidType>(&mut self, call: u64, reply: &T) {
         self.answer(call, Answer::Reply(ByteBuf::from(encode(reply))));
     }
 
-    fn begin(&mut self) {
+    /// Has the source of a transfer that has just begun say how much it holds.
+    pub fn measure(&mut self) {
+        let source = self.transfers.running.last().expect("a transfer has begun").source;
+        let call = self.expect("info", source);
+        let info = info(self.shards[source.0 as usize].range);
+        self.reply(call, &ShardInfoResult::Ok(info));
+    }
+
+    pub fn begin(&mut self) {
+        self.measure();
         for shard in [SPARE, SHARD] {
             let call = self.expect("begin_transfer", shard);
             self.reply(call, &BeginTransferResult::Ok(()));
         }
     }
 
-    fn hear(&mut self, phase: TransferPhase) {
+    pub fn hear(&mut self, phase: TransferPhase) {
         let call = self.expect("transfer_progress", SHARD);
-        let progress =
-            TransferProgress { phase, items: 1, bytes: 2, changes: 3, failed_attempts: 0, last_failure: None };
-        self.reply(call, &TransferProgressResult::Ok(progress));
+        self.reply(call, &TransferProgressResult::Ok(progress(phase)));
     }
 
-    fn stage(&self) -> TransferStage {
+    pub fn stage(&self) -> TransferStage {
         self.transfers.status().last().expect("a transfer was begun").stage
     }
 
@@ -131,6 +201,7 @@ fn upper() -> HashRange {
 #[test]
 fn a_split_tells_target_then_source_and_waits_for_the_shards() {
     let (mut world, id) = World::splitting();
+    world.measure();
     let send = world.next_call().unwrap();
     let told: BeginTransferArguments = codec::decode(&send.arguments).unwrap();
     assert_eq!((told.side, told.peer, told.range), (TransferSide::Target, canister(SHARD), upper()));
@@ -138,7 +209,7 @@ fn a_split_tells_target_then_source_and_waits_for_the_shards() {
     world.reply(send.call, &BeginTransferResult::Ok(()));
     let send = world.next_call().unwrap();
     let told: BeginTransferArguments = codec::decode(&send.arguments).unwrap();
-    assert_eq!((send.shard, told.side, told.peer), (canister(SHARD), TransferSide::Source, canister(SPARE)));
+    assert_eq!((send.callee, told.side, told.peer), (canister(SHARD), TransferSide::Source, canister(SPARE)));
     world.reply(send.call, &BeginTransferResult::Ok(()));
     for phase in [TransferPhase::Copying, TransferPhase::CatchingUp, TransferPhase::HandingOver] {
         world.hear(phase);
@@ -159,6 +230,7 @@ fn a_split_without_a_spare_waits_until_one_is_made() {
     assert_eq!(world.next_call(), None);
     assert_eq!(world.stage(), TransferStage::AwaitingTarget);
     world.shards[1] = open(1, HashRange::EMPTY);
+    world.measure();
     world.expect("begin_transfer", SPARE);
 }
 
@@ -205,6 +277,11 @@ fn a_lost_or_failed_call_is_made_again_at_every_stage() {
             let at = world.transfers.running[0].retry_at.unwrap();
             assert!(at > before && at <= before + RETRY_LAST_NANOSECONDS);
         };
+        // What it measures is not waited for in vain: whatever it replies is an answer.
+        if !matches!(answer, Some(Answer::Reply(_))) {
+            fail(&mut world, "info", SHARD);
+        }
+        world.measure();
         fail(&mut world, "begin_transfer", SPARE);
         let call = world.expect("begin_transfer", SPARE);
         world.reply(call, &BeginTransferResult::Ok(()));
@@ -228,10 +305,11 @@ fn a_lost_or_failed_call_is_made_again_at_every_stage() {
 #[test]
 fn an_open_call_is_waited_for_and_never_made_twice() {
     let (mut world, _) = World::splitting();
+    world.measure();
     world.expect("begin_transfer", SPARE);
     for _ in 0..5 {
         world.now += 60 * SECOND;
-        assert_eq!(world.advance(), Work { sends: vec![], wake_at: Some(world.now + WATCH_NANOSECONDS) });
+        assert_eq!(world.advance(), Work { wake_at: Some(world.now + WATCH_NANOSECONDS), ..Work::default() });
     }
 }
 
@@ -265,8 +343,7 @@ fn a_transfer_that_shall_stop_while_it_is_asked_how_it_goes_stops_at_once() {
     world.transfers.stop(id, "enough").unwrap();
     let before = world.now;
     let phase = TransferPhase::Copying;
-    let progress = TransferProgress { phase, items: 1, bytes: 2, changes: 3, failed_attempts: 0, last_failure: None };
-    world.reply(call, &TransferProgressResult::Ok(progress));
+    world.reply(call, &TransferProgressResult::Ok(progress(phase)));
     world.expect("cancel_transfer", SHARD);
     assert_eq!(world.now, before);
 }
@@ -280,6 +357,16 @@ fn stopping_tells_only_those_who_may_have_begun() {
     assert_eq!(world.transfers.stop(id, "again"), Err(MoveError::NoSuchTransfer));
 
     let (mut world, id) = World::splitting();
+    let call = world.expect("info", SHARD);
+    world.transfers.stop(id, "enough").unwrap();
+    world.reply(call, &());
+    // The stage before the target is told.
+    world.advance();
+    assert_eq!(world.stage(), TransferStage::TellingTarget);
+    world.expect("cancel_transfer", SPARE);
+
+    let (mut world, id) = World::splitting();
+    world.measure();
     let call = world.expect("begin_transfer", SPARE);
     world.transfers.stop(id, "enough").unwrap();
     world.answer(call, Answer::Reject { code: 6, message: "unknown".to_string() });
@@ -289,23 +376,24 @@ fn stopping_tells_only_those_who_may_have_begun() {
 #[test]
 fn a_refusal_for_good_stops_the_transfer_and_is_told() {
     let (mut world, _) = World::splitting();
+    world.measure();
     let call = world.expect("begin_transfer", SPARE);
     world.reply(call, &BeginTransferResult::Ok(()));
     let call = world.expect("begin_transfer", SHARD);
-    let short = TransferError::CyclesShort { available: 1u8.into(), required: 2u8.into() };
-    world.reply(call, &BeginTransferResult::Err(short));
+    world.reply(call, &BeginTransferResult::Err(TransferError::RangeNotOwned { owned: lower() }));
     for shard in [SHARD, SPARE] {
         let call = world.expect("cancel_transfer", shard);
         world.reply(call, &CancelTransferResult::Ok(TransferPhase::Ended(TransferEnd::Cancelled)));
     }
     assert_eq!(world.next_call(), None);
     let status = world.transfers.status();
-    assert!(status[0].last_failure.as_ref().is_some_and(|reason| reason.contains("CyclesShort")), "{status:?}");
+    assert!(status[0].last_failure.as_ref().is_some_and(|reason| reason.contains("RangeNotOwned")), "{status:?}");
 }
 
 #[test]
 fn a_shard_that_clears_up_is_asked_again_a_bounded_number_of_times() {
     let (mut world, _) = World::splitting();
+    world.measure();
     for _ in 0..ATTEMPTS_MAX {
         let call = world.expect("begin_transfer", SPARE);
         world.reply(call, &BeginTransferResult::Err(TransferError::Clearing { retry_after_milliseconds: 1 }));
@@ -316,6 +404,7 @@ fn a_shard_that_clears_up_is_asked_again_a_bounded_number_of_times() {
 #[test]
 fn a_source_of_older_code_is_left_as_it_is() {
     let (mut world, _) = World::splitting();
+    world.measure();
     let call = world.expect("begin_transfer", SPARE);
     world.reply(call, &BeginTransferResult::Ok(()));
     let call = world.expect("begin_transfer", SHARD);
@@ -328,13 +417,38 @@ fn a_source_of_older_code_is_left_as_it_is() {
 }
 
 #[test]
+fn a_spare_that_was_deleted_is_parted_with_and_the_next_split_makes_another() {
+    let gone = || Answer::Reject { code: NO_CANISTER, message: "Canister x not found".to_string() };
+    let (mut world, _) = World::splitting();
+    world.measure();
+    let call = world.expect("begin_transfer", SPARE);
+    world.answer(call, gone());
+    assert_eq!(world.next_call(), None);
+    assert_eq!(world.stage(), TransferStage::Ended(TransferEnd::Cancelled));
+    assert!(world.transfers.status()[0].last_failure.as_ref().is_some_and(|reason| reason.contains("not found")));
+    assert_eq!((world.shards[1].left, world.shards[0].left), (Some(true), None));
+    world.split(SHARD, None).unwrap();
+    assert_eq!(world.shards[2], ShardEntry::spare(ShardIndex(2)));
+
+    // A neighbour that was deleted owned something: that is for administrators.
+    let mut world = World::with(vec![open(0, range(0, 99)), open(1, range(100, u64::MAX))]);
+    world.merge(SHARD, SPARE).unwrap();
+    world.measure();
+    let call = world.expect("begin_transfer", SPARE);
+    world.answer(call, gone());
+    assert_eq!(world.next_call(), None);
+    assert_eq!((world.stage(), world.shards[1].left), (TransferStage::Ended(TransferEnd::Cancelled), None));
+}
+
+#[test]
 fn a_router_short_of_cycles_waits_and_goes_on() {
     let (mut world, _) = World::splitting();
     world.cycles = 9;
     let work = world.advance();
-    assert_eq!(work, Work { sends: vec![], wake_at: Some(START + RETRY_LAST_NANOSECONDS) });
+    assert_eq!(work, Work { wake_at: Some(START + RETRY_LAST_NANOSECONDS), ..Work::default() });
     assert!(world.transfers.status()[0].last_failure.as_ref().is_some_and(|reason| reason.contains("9 cycles")));
     world.cycles = 10;
+    world.measure();
     world.expect("begin_transfer", SPARE);
 }
 

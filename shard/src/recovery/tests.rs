@@ -6,6 +6,7 @@ use ic_stable_structures::DefaultMemoryImpl;
 
 use super::*;
 use crate::state::tests::arguments;
+use crate::transfer::costs::Means;
 
 const NOW: u64 = 1_780_000_000_000_000_000;
 const ID: TransferId = TransferId([3; 16]);
@@ -26,8 +27,10 @@ fn closed() -> (State, DefaultMemoryImpl) {
         peer: target(),
         range: HashRange::FULL,
         epoch: Epoch(5),
+        bytes: None,
     };
-    state.begin_transfer(&begin, PLENTY).expect("it owns everything");
+    let means = Means { liquid_cycles: PLENTY, frozen_cycles: 0, heap_bytes: 0 };
+    state.begin_transfer(&begin, &means).expect("it owns everything");
     assert_eq!(abandon(&mut state, HashRange::FULL), Err(TransferError::NotClosed));
     let calls = state.transfer_turn(NOW + 1, PLENTY);
     assert_eq!(calls.iter().map(|call| call.method).collect::<Vec<_>>(), ["hand_over"]);

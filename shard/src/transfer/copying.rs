@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use canopy_types::KeyHash;
 use canopy_types::limits::bounded_reason;
+use canopy_types::{HashRange, KeyHash};
 
 use crate::store::{Budget, Cursor, Place};
 
@@ -211,6 +211,12 @@ impl Copying {
     /// Tells whether the whole range was sent once.
     pub fn is_catching_up(&self) -> bool {
         self.walked && self.again.is_empty()
+    }
+
+    /// Tells which part of `range` has still to be walked; `None` if all of it was.
+    pub fn left_of(&self, range: &HashRange) -> Option<HashRange> {
+        let walked_to = self.cursor.as_ref().map_or(range.first.0, |cursor| cursor.hash);
+        (!self.walked).then_some(HashRange { first: KeyHash(walked_to), last: range.last })
     }
 
     /// Tells whether a write at `hash` must wait, so that the changes get fewer.

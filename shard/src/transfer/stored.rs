@@ -102,7 +102,7 @@ pub struct Transfers {
 }
 
 impl Transfers {
-    /// Makes the shard one end of a transfer, with `cycles_short` to say why a source can't pay for it.
+    /// Makes the shard one end of a transfer, unless `cycles_short` says why it can't pay for it.
     ///
     /// # Errors
     ///
@@ -111,9 +111,9 @@ impl Transfers {
         &mut self,
         ownership: &Ownership,
         arguments: &BeginTransferArguments,
-        cycles_short: impl FnOnce() -> Option<TransferError>,
+        cycles_short: Option<TransferError>,
     ) -> Result<(), TransferError> {
-        let BeginTransferArguments { id, side, peer, range, epoch } = arguments.clone();
+        let BeginTransferArguments { id, side, peer, range, epoch, bytes: _ } = arguments.clone();
         if let Some(end) = self.end_of(id) {
             return Err(TransferError::Ended(end));
         }
@@ -130,9 +130,6 @@ impl Transfers {
         let stage = match side {
             TransferSide::Source => {
                 ownership.range.without(&range).ok_or(TransferError::RangeNotOwned { owned: ownership.range })?;
-                if let Some(short) = cycles_short() {
-                    return Err(short);
-                }
                 Stage::Sending
             }
             TransferSide::Target => {
@@ -140,6 +137,9 @@ impl Transfers {
                 Stage::Receiving
             }
         };
+        if let Some(short) = cycles_short {
+            return Err(short);
+        }
         self.epoch_seen = epoch.0;
         self.current = Some(Current { id, peer, range, epoch, stage, closed_at: None });
         Ok(())

@@ -15,6 +15,7 @@ use canopy_types::{Epoch, HashRange, KeyHash, Precondition, TransferId, Version}
 use ic_stable_structures::DefaultMemoryImpl;
 
 use super::copying::{BATCH_BUDGET, Limits};
+use super::costs::Means;
 use super::turn::Outgoing;
 use crate::operations::Origin;
 use crate::state::State;
@@ -31,6 +32,7 @@ const WINDOW: u64 = 15 * MINUTE;
 
 const KEYS: u64 = 40;
 const PLENTY: u128 = u128::MAX;
+const MEANS: Means = Means { liquid_cycles: PLENTY, frozen_cycles: 0, heap_bytes: 0 };
 
 struct Random(u64);
 
@@ -193,8 +195,8 @@ impl World {
         let tell = |world: &mut Self, party: usize, side| {
             let peer = principal(1 - party);
             let epoch = Epoch(world.epoch);
-            let arguments = BeginTransferArguments { id, side, peer, range: part, epoch };
-            world.at(party).begin_transfer(&arguments, PLENTY)
+            let arguments = BeginTransferArguments { id, side, peer, range: part, epoch, bytes: Some(1) };
+            world.at(party).begin_transfer(&arguments, &MEANS)
         };
         match tell(self, 1 - source, TransferSide::Target) {
             Ok(()) => {}
@@ -214,7 +216,7 @@ impl World {
         let phase = if cancelling {
             self.at(source).cancel_transfer(router(), true, &cancel)
         } else {
-            self.at(source).transfer_progress(&TransferProgressArguments { id }).map(|progress| progress.phase)
+            self.at(source).transfer_progress(&TransferProgressArguments { id }, PLENTY).map(|progress| progress.phase)
         };
         match phase.expect("the source knows the transfer") {
             TransferPhase::Ended(TransferEnd::Done) => {
@@ -236,9 +238,9 @@ impl World {
         let Some(Transfer { id, source, range, epoch, cancelling: false }) = self.transfer else { return };
         for (party, side) in [(1 - source, TransferSide::Target), (source, TransferSide::Source)] {
             let peer = principal(1 - party);
-            let arguments = BeginTransferArguments { id, side, peer, range, epoch: Epoch(epoch) };
+            let arguments = BeginTransferArguments { id, side, peer, range, epoch: Epoch(epoch), bytes: Some(1) };
             let before = self.parties[party].state.transfers.clone();
-            let told = self.at(party).begin_transfer(&arguments, PLENTY);
+            let told = self.at(party).begin_transfer(&arguments, &MEANS);
             assert!(matches!(told, Ok(()) | Err(TransferError::Ended(_))), "{told:?}");
             assert_eq!(self.parties[party].state.transfers, before);
         }
@@ -521,7 +523,9 @@ impl World {
         let progress = self.transfer.as_ref().map(|transfer| {
             (
                 transfer.range,
-                self.parties[transfer.source].state.transfer_progress(&TransferProgressArguments { id: transfer.id }),
+                self.parties[transfer.source]
+                    .state
+                    .transfer_progress(&TransferProgressArguments { id: transfer.id }, PLENTY),
             )
         });
         panic!("the transfer doesn't end: {progress:?}");

@@ -14,6 +14,7 @@ use serde_bytes::ByteBuf;
 
 use super::batch::{self, BatchItem, ITEM_BYTES_MAX, Reader, Writer};
 use super::copying::{BATCH_BUDGET, BATCH_BYTES, Copying, FLIGHTS_MAX, HAND_OVER_ATTEMPTS_MAX, Job, Load, Segment};
+use super::costs::Means;
 use super::stored::{Current, Ownership, Stage};
 use crate::growth::RETRY_AFTER_MILLISECONDS;
 use crate::state::State;
@@ -21,9 +22,6 @@ use crate::store::{self, Budget, KeyRef, Place, Values, Walk, WalkEnd, WriteErro
 
 /// Cycles that sending leaves untouched, for clients: 200 G, four open calls.
 pub const RESERVE_CYCLES: u128 = 200_000_000_000;
-
-/// Cycles that sending a byte costs, with a fifth for what is sent twice.
-const SENDING_CYCLES_PER_BYTE: u128 = 1_200;
 
 /// What callers are told to wait while a range changes hands, which takes a few rounds.
 pub const MOVING_RETRY_MILLISECONDS: u64 = 1_000;
@@ -65,20 +63,16 @@ enum Word {
 impl State {
     // For routers --------------------------------------------------------------------------------------------------
 
-    /// Makes the shard one end of a transfer. `cycles` are those that it can spend.
+    /// Makes the shard one end of a transfer, if it has the means.
     ///
     /// # Errors
     ///
     /// Why not; nothing was changed.
-    pub fn begin_transfer(&mut self, arguments: &BeginTransferArguments, cycles: u128) -> BeginTransferResult {
+    pub fn begin_transfer(&mut self, arguments: &BeginTransferArguments, means: &Means) -> BeginTransferResult {
         if self.carrying_over.is_some() {
             return Err(TransferError::Clearing { retry_after_milliseconds: RETRY_AFTER_MILLISECONDS });
         }
-        let required = self.sending_cycles(&arguments.range);
-        let short = || {
-            (cycles < required)
-                .then(|| TransferError::CyclesShort { available: cycles.into(), required: required.into() })
-        };
+        let short = self.transfer_cycles_short(arguments, means);
         let is_new = self.transfers.current().is_none();
         self.transfers.begin(&ownership(self), arguments, short)?;
         if is_new {
@@ -88,21 +82,12 @@ impl State {
         Ok(())
     }
 
-    /// Tells about what sending a part of the shard's range costs, with the reserve. Hashes are uniform, so records are.
-    fn sending_cycles(&self, part: &HashRange) -> u128 {
-        let statistics = self.store.statistics();
-        let bytes = u128::from(statistics.live_bytes)
-            + u128::from(statistics.records + statistics.receipts) * ITEM_BYTES_MAX as u128;
-        let hashes = |range: &HashRange| u128::from(range.last.0.saturating_sub(range.first.0)) + 1;
-        bytes * hashes(part) / hashes(&self.identity.range) * SENDING_CYCLES_PER_BYTE + RESERVE_CYCLES
-    }
-
-    /// Tells how far a transfer is.
+    /// Tells how far a transfer is. `cycles` are those that the shard can spend.
     ///
     /// # Errors
     ///
     /// `UnknownTransfer`.
-    pub fn transfer_progress(&self, arguments: &TransferProgressArguments) -> TransferProgressResult {
+    pub fn transfer_progress(&self, arguments: &TransferProgressArguments, cycles: u128) -> TransferProgressResult {
         let current = self.transfers.current().filter(|current| current.id == arguments.id);
         let phase = match current.map(|current| &current.stage) {
             Some(Stage::Receiving) => TransferPhase::Receiving,
@@ -119,6 +104,7 @@ impl State {
             changes: self.store.changes() as u64,
             failed_attempts: self.copying.failed_attempts(),
             last_failure: self.copying.last_failure().map(str::to_string),
+            cycles: current.and_then(|_| self.sender_needs(cycles)),
         })
     }
 

@@ -23,18 +23,18 @@ fn spare() -> Ownership {
 }
 
 fn begin(side: TransferSide) -> BeginTransferArguments {
-    BeginTransferArguments { id: id(1), side, peer: peer(), range: SPLIT, epoch: EPOCH }
+    BeginTransferArguments { id: id(1), side, peer: peer(), range: SPLIT, epoch: EPOCH, bytes: None }
 }
 
 /// Every state of the machine, with what the shard owns in it.
 fn states() -> Vec<(&'static str, Transfers, Ownership)> {
     let source = || {
         let mut transfers = Transfers::default();
-        transfers.begin(&whole(), &begin(TransferSide::Source), || None).unwrap();
+        transfers.begin(&whole(), &begin(TransferSide::Source), None).unwrap();
         transfers
     };
     let mut receiving = Transfers::default();
-    receiving.begin(&spare(), &begin(TransferSide::Target), || None).unwrap();
+    receiving.begin(&spare(), &begin(TransferSide::Target), None).unwrap();
     let mut handing_over = source();
     handing_over.hand_over(&[(100, 1), (150, 2)], 5);
     let mut asking = handing_over.clone();
@@ -69,7 +69,7 @@ fn state(name: &str) -> (Transfers, Ownership) {
 fn beginning_again_changes_nothing_in_any_state() {
     for (name, mut transfers, ownership) in states() {
         let before = transfers.clone();
-        let again = transfers.begin(&ownership, &begin(TransferSide::Source), || None);
+        let again = transfers.begin(&ownership, &begin(TransferSide::Source), None);
         let expected = match name {
             "idle" => continue,
             "gave" | "got" => Err(TransferError::Ended(TransferEnd::Done)),
@@ -85,14 +85,14 @@ fn another_transfer_is_refused_until_this_one_is_over_and_cleared() {
     for (name, mut transfers, ownership) in states() {
         let range = if ownership.range == HashRange::EMPTY { SPLIT } else { ownership.range };
         let side = if ownership.range == range { TransferSide::Source } else { TransferSide::Target };
-        let other = BeginTransferArguments { id: id(2), side, peer: peer(), range, epoch: Epoch(6) };
-        let result = transfers.clone().begin(&ownership, &other, || None);
+        let other = BeginTransferArguments { id: id(2), side, peer: peer(), range, epoch: Epoch(6), bytes: None };
+        let result = transfers.clone().begin(&ownership, &other, None);
         match name {
             "idle" | "got" | "source cancelled" => assert_eq!(result, Ok(()), "{name}"),
             "gave" | "target cancelled" => {
                 assert!(matches!(result, Err(TransferError::Clearing { .. })), "{name}: {result:?}");
                 transfers.cleared();
-                assert_eq!(transfers.begin(&ownership, &other, || None), Ok(()), "{name}");
+                assert_eq!(transfers.begin(&ownership, &other, None), Ok(()), "{name}");
             }
             _ => assert_eq!(result, Err(TransferError::InTransfer { id: id(1) }), "{name}"),
         }
@@ -188,7 +188,7 @@ fn the_target_owns_what_it_was_given_and_says_so_for_ever() {
         epoch: Epoch(6),
         ..begin(TransferSide::Target)
     };
-    source.begin(&left, &back, || None).unwrap();
+    source.begin(&left, &back, None).unwrap();
     source.own(&mut left);
     assert_eq!(left, Ownership { range: WHOLE, epoch: Epoch(6) });
     assert_eq!(source.owner_of(KeyHash(150)), None);
@@ -198,7 +198,7 @@ fn the_target_owns_what_it_was_given_and_says_so_for_ever() {
 fn a_transfer_that_was_cancelled_before_it_was_heard_of_never_begins() {
     let mut transfers = Transfers::default();
     assert_eq!(transfers.cancel(id(1), EPOCH), Ok(TransferPhase::Ended(TransferEnd::Cancelled)));
-    let late = transfers.begin(&whole(), &begin(TransferSide::Source), || None);
+    let late = transfers.begin(&whole(), &begin(TransferSide::Source), None);
     assert_eq!(late, Err(TransferError::Ended(TransferEnd::Cancelled)));
     // Even when its end is forgotten, its epoch is used up.
     for number in 0..=ENDED_MAX as u64 {
@@ -207,7 +207,7 @@ fn a_transfer_that_was_cancelled_before_it_was_heard_of_never_begins() {
     }
     assert_eq!(transfers.end_of(id(1)), None);
     let epoch_min = Epoch(6 + ENDED_MAX as u64 + 1);
-    let late = transfers.begin(&whole(), &begin(TransferSide::Source), || None);
+    let late = transfers.begin(&whole(), &begin(TransferSide::Source), None);
     assert_eq!(late, Err(TransferError::EpochTooLow { epoch: EPOCH, epoch_min }));
     assert_eq!(transfers.cancel(id(1), EPOCH), Err(TransferError::UnknownTransfer), "nobody knows how it ended");
 }
@@ -217,7 +217,7 @@ fn what_a_shard_cannot_give_or_take_is_refused_with_what_it_owns() {
     let range = |first, last| HashRange { first: KeyHash(first), last: KeyHash(last) };
     let attempt = |ownership: Ownership, side, range| {
         let arguments = BeginTransferArguments { range, ..begin(side) };
-        Transfers::default().begin(&ownership, &arguments, || None)
+        Transfers::default().begin(&ownership, &arguments, None)
     };
     for wrong in [range(10, 20), range(150, 300), range(300, 400), HashRange::EMPTY, range(7, 3)] {
         let refused = Err(TransferError::RangeNotOwned { owned: WHOLE });
@@ -232,10 +232,12 @@ fn what_a_shard_cannot_give_or_take_is_refused_with_what_it_owns() {
     assert_eq!(attempt(whole(), TransferSide::Source, WHOLE), Ok(()));
     let low = BeginTransferArguments { epoch: Epoch(1), ..begin(TransferSide::Source) };
     let refused = Err(TransferError::EpochTooLow { epoch: Epoch(1), epoch_min: Epoch(2) });
-    assert_eq!(Transfers::default().begin(&whole(), &low, || None), refused);
-    let short = || Some(TransferError::CyclesShort { available: 1u8.into(), required: 2u8.into() });
-    let refused = Transfers::default().begin(&whole(), &begin(TransferSide::Source), short);
-    assert!(matches!(refused, Err(TransferError::CyclesShort { .. })));
+    assert_eq!(Transfers::default().begin(&whole(), &low, None), refused);
+    let short = TransferError::CyclesShort { available: 1u8.into(), required: 2u8.into() };
+    for (ownership, side) in [(whole(), TransferSide::Source), (spare(), TransferSide::Target)] {
+        let refused = Transfers::default().begin(&ownership, &begin(side), Some(short.clone()));
+        assert_eq!(refused, Err(short.clone()));
+    }
 }
 
 #[test]
@@ -252,8 +254,9 @@ fn all_lists_are_bounded_and_fit_the_metadata() {
             peer: Principal::from_slice(&[7; 29]),
             range,
             epoch,
+            bytes: None,
         };
-        transfers.begin(&ownership, &arguments, || None).unwrap();
+        transfers.begin(&ownership, &arguments, None).unwrap();
         transfers.hand_over(&[(1, 2); crate::transfer::copying::HAND_OVER_CHANGES_MAX], u64::MAX);
         let bytes = codec::encode(&transfers).len();
         assert!(bytes + 4_096 < crate::store::METADATA_BYTES_MAX, "{bytes}");
