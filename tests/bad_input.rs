@@ -120,7 +120,7 @@ fn check_malformed_arguments(cluster: &Cluster, canister: Principal, methods: &[
 
 /// Tells whether all fields of a method's argument are optional.
 fn all_optional(method: &str) -> bool {
-    matches!(method, "scan" | "scan_query" | "set_policy")
+    matches!(method, "scan" | "scan_query" | "scrub" | "set_policy")
 }
 
 fn call(cluster: &Cluster, canister: Principal, method: &Method, argument: Vec<u8>) -> Reply {

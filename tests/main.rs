@@ -35,6 +35,7 @@ mod releases; // Upgrades from every released version.
 mod retire; // Shards that are taken out of service.
 mod roles; // Roles given and taken away, limited ones, and reading for everyone.
 mod scan; // Pages of everything.
+mod scrub; // What large values left behind, and what is missing of them.
 mod split; // Ranges that change hands while they are read and written.
 mod start_up; // From an empty router to one that serves.
 mod unavailable; // Shards that are stopped or gone.

@@ -30,6 +30,7 @@ use canopy_types::transfer::{
     StopTransferArguments, StopTransferResult, TransferError, TransferProgressArguments, TransferProgressResult,
     TransferSide,
 };
+use canopy_types::uploads::scrub::{LookUpArguments, ShardScrubArguments, ShardScrubError, ShardScrubResult};
 use canopy_types::uploads::shard::{
     ChunksArguments, CollectUploadsArguments, FinishCollectionArguments, OpenUploadArguments, PublishUploadArguments,
     ShardUploadArguments, ShardUploadError,
@@ -37,7 +38,8 @@ use canopy_types::uploads::shard::{
 use canopy_types::{
     BatchError, DeleteArguments, DeleteError, DeleteItem, DeleteManyArguments, DeleteManyResult, DeleteResult, Digest,
     Epoch, GetError, GetManyArguments, GetManyResult, GetResult, HashRange, KeyHash, PutError, PutManyArguments,
-    PutManyResult, PutResult, ScanArguments, ScanError, ScanResult, ShardIndex, TransferId, UploadId,
+    PutManyResult, PutResult, ScanArguments, ScanError, ScanResult, ScrubArguments, ScrubError, ScrubResult,
+    ShardIndex, TransferId, UploadId,
 };
 
 use serde_bytes::ByteBuf;
@@ -199,6 +201,16 @@ pub fn router_methods() -> Vec<Method> {
         of_uploads("get_chunk", Kind::Update, encode(&get_chunk_arguments())),
         of_uploads("get_chunk_query", Kind::CompositeQuery, encode(&get_chunk_arguments())),
         of_uploads("collect_uploads", Kind::Update, encode(&CollectUploadsArguments { uploads: vec![] })),
+        Method {
+            name: "scrub",
+            kind: Kind::Update,
+            argument: encode(&ScrubArguments::default()),
+            refusal: |reply| match decode::<ScrubResult>(reply).ok()?.err()? {
+                ScrubError::Unauthorised { caller } => Some(Refusal::Unauthorised(caller)),
+                ScrubError::MalformedArguments { .. } => Some(Refusal::Malformed),
+                _ => None,
+            },
+        },
         Method {
             name: "routing_table",
             kind: Kind::Query,
@@ -402,13 +414,31 @@ pub fn shard_methods_as(caller: Principal) -> Vec<Method> {
                 digest: Digest::of(b""),
             }),
         ),
-        of_shard_uploads("chunk_digests", Kind::Update, encode(&ChunksArguments { upload: UPLOAD, indexes: vec![0] })),
-        of_shard_uploads("delete_chunks", Kind::Update, encode(&ChunksArguments { upload: UPLOAD, indexes: vec![0] })),
+        of_shard_uploads(
+            "chunk_digests",
+            Kind::Update,
+            encode(&ChunksArguments { upload: UPLOAD, key_hash: KeyHash(0), indexes: vec![0] }),
+        ),
+        of_shard_uploads(
+            "delete_chunks",
+            Kind::Update,
+            encode(&ChunksArguments { upload: UPLOAD, key_hash: KeyHash(0), indexes: vec![0] }),
+        ),
         of_shard_uploads(
             "finish_collection",
             Kind::Update,
             encode(&FinishCollectionArguments { hash: KeyHash(0), upload: UPLOAD, last: true }),
         ),
+        Method {
+            name: "scrub",
+            kind: Kind::Query,
+            argument: encode(&ShardScrubArguments::default()),
+            refusal: |reply| match decode::<ShardScrubResult>(reply).ok()?.err()? {
+                ShardScrubError::Shard(error) => shard_refusal(error),
+                ShardScrubError::InvalidCursor { .. } => None,
+            },
+        },
+        of_shard_uploads("look_up", Kind::Query, encode(&LookUpArguments::default())),
         Method {
             name: "begin_transfer",
             kind: Kind::Update,

@@ -28,29 +28,29 @@ use crate::split::{split, wait_for_end};
 const KEY: &[u8] = b"large";
 
 /// Longer than the 15 minutes for which chunks stay, with the minutes between two looks.
-const KEPT: Duration = Duration::from_secs(17 * 60);
+pub const KEPT: Duration = Duration::from_secs(17 * 60);
 
 /// Longer than the 24 hours for which an upload takes chunks, with the time for late ones.
-const OPEN: Duration = Duration::from_secs(24 * 60 * 60 + 15 * 60);
+pub const OPEN: Duration = Duration::from_secs(24 * 60 * 60 + 15 * 60);
 
 /// A value and its upload.
-struct Large {
-    key: Vec<u8>,
-    upload: UploadId,
-    value: Vec<u8>,
+pub struct Large {
+    pub key: Vec<u8>,
+    pub upload: UploadId,
+    pub value: Vec<u8>,
 }
 
 impl Large {
-    fn new(key: &[u8], seed: u8, value_bytes: usize) -> Self {
+    pub fn new(key: &[u8], seed: u8, value_bytes: usize) -> Self {
         let value = (0..value_bytes).map(|at| (at / 7) as u8 ^ seed.wrapping_mul((at >> 16) as u8 | 1)).collect();
         Self { key: key.to_vec(), upload: UploadId([seed; 16]), value }
     }
 
-    fn begin_arguments(&self) -> BeginUploadArguments {
+    pub fn begin_arguments(&self) -> BeginUploadArguments {
         BeginUploadArguments::new(self.key.clone(), self.upload, self.value.len() as u64)
     }
 
-    fn begin(&self, cluster: &Cluster) -> BegunUpload {
+    pub fn begin(&self, cluster: &Cluster) -> BegunUpload {
         begin(cluster, &self.begin_arguments()).expect("the upload begins")
     }
 
@@ -72,7 +72,7 @@ impl Large {
         }
     }
 
-    fn put_chunk(&self, cluster: &Cluster, pass: &ByteBuf, index: u32) {
+    pub fn put_chunk(&self, cluster: &Cluster, pass: &ByteBuf, index: u32) {
         put_chunk(cluster, writer(), &self.chunk_arguments(pass, index)).expect("the chunk is stored");
     }
 
@@ -81,23 +81,23 @@ impl Large {
         Digest::of_chunks(&digests)
     }
 
-    fn named(&self) -> UploadArguments {
+    pub fn named(&self) -> UploadArguments {
         UploadArguments { key: self.key.clone().into(), upload: self.upload }
     }
 
-    fn commit(&self, cluster: &Cluster) -> CommitUploadResult {
+    pub fn commit(&self, cluster: &Cluster) -> CommitUploadResult {
         commit(cluster, self.digest(), &self.named())
     }
 
     /// Uploads all of it, last chunk first.
-    fn store(&self, cluster: &Cluster) -> Version {
+    pub fn store(&self, cluster: &Cluster) -> Version {
         let begun = self.begin(cluster);
         (0..begun.chunks).rev().for_each(|index| self.put_chunk(cluster, &begun.pass, index));
         self.commit(cluster).expect("the upload is published").version
     }
 
     /// Reads all of it, by update and query, and compares.
-    fn check(&self, cluster: &Cluster, version: Version) {
+    pub fn check(&self, cluster: &Cluster, version: Version) {
         let manifest = manifest(cluster, &self.key).expect("a large value is there");
         assert_eq!((manifest.version, manifest.upload), (version, self.upload));
         assert_eq!((manifest.value_bytes, manifest.digest), (self.value.len() as u64, self.digest()));
@@ -112,11 +112,11 @@ impl Large {
     }
 }
 
-fn begin(cluster: &Cluster, arguments: &BeginUploadArguments) -> BeginUploadResult {
+pub fn begin(cluster: &Cluster, arguments: &BeginUploadArguments) -> BeginUploadResult {
     cluster.update(cluster.router, writer(), "begin_upload", arguments)
 }
 
-fn put_chunk(cluster: &Cluster, caller: Principal, arguments: &PutChunkArguments) -> PutChunkResult {
+pub fn put_chunk(cluster: &Cluster, caller: Principal, arguments: &PutChunkArguments) -> PutChunkResult {
     cluster.update(cluster.router, caller, "put_chunk", arguments)
 }
 
@@ -125,7 +125,7 @@ fn commit(cluster: &Cluster, digest: Digest, named: &UploadArguments) -> CommitU
     cluster.update(cluster.router, writer(), "commit_upload", &arguments)
 }
 
-fn abort(cluster: &Cluster, named: &UploadArguments) -> AbortUploadResult {
+pub fn abort(cluster: &Cluster, named: &UploadArguments) -> AbortUploadResult {
     cluster.update(cluster.router, writer(), "abort_upload", named)
 }
 
@@ -133,7 +133,7 @@ fn status(cluster: &Cluster, named: &UploadArguments) -> UploadStatusResult {
     cluster.update(cluster.router, writer(), "upload_status", named)
 }
 
-fn manifest(cluster: &Cluster, key: &[u8]) -> Option<Manifest> {
+pub fn manifest(cluster: &Cluster, key: &[u8]) -> Option<Manifest> {
     let arguments = GetManifestArguments { key: key.to_vec().into() };
     let updated: GetManifestResult = cluster.update(cluster.router, reader(), "get_manifest", &arguments);
     let queried: GetManifestResult = cluster.query(cluster.router, reader(), "get_manifest_query", &arguments);
@@ -164,7 +164,7 @@ fn internal_records(cluster: &Cluster) -> u64 {
 }
 
 /// Lets `time` pass, and then what is due be done.
-fn pass(cluster: &Cluster, time: Duration) {
+pub fn pass(cluster: &Cluster, time: Duration) {
     cluster.pic.advance_time(time);
     for _ in 0..12 {
         cluster.turn(Pace { time: Duration::from_secs(60), rounds: 5 });
@@ -378,6 +378,24 @@ fn bad_input_is_answered_with_the_limit_and_the_value() {
     let manifest = manifest(&cluster, KEY).unwrap();
     assert_eq!(get_chunk(&cluster, KEY, &manifest, 2), fault(UploadFault::IndexOutOfRange { index: 2, chunks: 2 }));
     assert_eq!(get_chunk(&cluster, b"other", &manifest, 0), fault(UploadFault::InvalidPass));
+    large.check(&cluster, version);
+}
+
+#[test]
+fn an_upload_with_anothers_id_touches_none_of_its_chunks() {
+    let cluster = Cluster::builder().initial_shards(2).ready();
+    let large = Large::new(KEY, 1, 2 * CHUNK_BYTES);
+    let version = large.store(&cluster);
+    // Readers know the id from the manifest.
+    let other = Large { key: b"other".to_vec(), ..Large::new(KEY, 1, 2 * CHUNK_BYTES) };
+    let begun = other.begin(&cluster);
+    let refused = put_chunk(&cluster, writer(), &other.chunk_arguments(&begun.pass, 0));
+    assert_eq!(refused, fault(UploadFault::UploadReused));
+    assert_eq!(other.commit(&cluster), fault(UploadFault::ChunksMissing { missing: 2, first: 0 }));
+    abort(&cluster, &other.named()).unwrap();
+    pass(&cluster, KEPT);
+    pass(&cluster, OPEN);
+    assert_eq!(internal_records(&cluster), 3, "its end took nothing along");
     large.check(&cluster, version);
 }
 

@@ -25,13 +25,15 @@ mod large;
 mod overview;
 mod places;
 mod records;
+mod scrub;
 mod shown;
 mod transfers;
 
 /// What `--help` says about the end.
 const EXIT_CODES: &str = "Exit codes:
   0    done
-  1    not there, or not all of it: nothing is stored under the key, files were left out, the router isn't ready
+  1    not there, or not all of it: nothing is stored under the key, files were left out, the router isn't ready,
+       the scrub found something
   2    the arguments, or files of this machine
   3    the service refused: nothing was done
   4    no answer came: a write may have been done
@@ -116,6 +118,12 @@ enum Command {
     Status,
     /// Shows which shard owns what, and what it holds.
     Shards,
+    /// Looks for what large values left behind, and for what is missing of them. It only reads.
+    ///
+    /// Finds chunks without upload, published uploads without all of their chunks, and manifests and uploads that have
+    /// nothing of each other. What is under way is none of that. Ends with status 1 when anything is found.
+    #[command(after_help = "Examples:\n  canopy scrub\n  canopy scrub --json")]
+    Scrub,
     /// Shows, splits or merges a shard.
     #[command(subcommand)]
     Shard(fleet::ShardCommand),
@@ -203,6 +211,7 @@ async fn run(connection: &Connection, command: Command, ending: &Ending, json: b
         Command::Call(options) => call::run(connection, options, json).await,
         Command::Status => overview::status(connection, json).await,
         Command::Shards => overview::shards(connection, json).await,
+        Command::Scrub => scrub::run(connection, json).await,
         Command::Shard(command) => fleet::shard(connection, command, json).await,
         Command::Transfer(command) => transfers::transfer(connection, command, json).await,
         Command::Alarm(command) => fleet::alarm(connection, command, json).await,

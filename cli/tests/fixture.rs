@@ -24,6 +24,8 @@ pub struct Network {
     pub url: String,
     pub router: String,
     pub root_key: String,
+    /// Empty when none was asked for.
+    pub application: String,
 }
 
 /// What a run of the command ended with.
@@ -54,7 +56,8 @@ impl Network {
         BufReader::new(output).read_line(&mut line).expect("a line");
         let told: Value = serde_json::from_str(&line).expect("`dev` tells JSON");
         let text = |field: &str| told[field].as_str().expect("text").to_string();
-        Self { dev, home, url: text("url"), router: text("router"), root_key: text("root_key") }
+        let application = told["application"].as_str().unwrap_or_default().to_string();
+        Self { dev, home, url: text("url"), router: text("router"), root_key: text("root_key"), application }
     }
 
     /// Runs the command as the network's administrator.

@@ -2,6 +2,8 @@
 
 mod fixture; // Networks, and runs of the command.
 mod proxy; // A network that can be cut off.
+#[path = "../../tests/relay.rs"]
+mod relay; // A canister that passes calls on.
 
 mod administration; // Roles, policy, state.
 mod bad_input; // What isn't there, isn't right, or breaks.
@@ -9,3 +11,4 @@ mod fleet; // Shards, transfers, alarms.
 mod folders; // Imports and exports, whole and ended.
 mod large; // Values longer than a record.
 mod records; // Put, get, delete, scan.
+mod scrub; // What large values left behind.

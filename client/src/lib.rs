@@ -9,7 +9,7 @@
 //! - gives every write an operation, so that sending it again never does it twice;
 //! - tries again what was refused for the moment or lost, by a [`RetryPolicy`];
 //! - asks shards directly where it may, and follows them when ranges move;
-//! - uploads and reads values longer than a record, chunk by chunk;
+//! - uploads and reads values longer than a record, chunk by chunk, and finds what is left of them or missing;
 //! - cuts batches of any size into messages, and asks again for what didn't fit a reply;
 //! - checks sizes before anything is sent.
 //!
@@ -32,6 +32,7 @@ mod requests;
 mod retry;
 mod routes;
 mod scan;
+mod scrub;
 pub mod transport;
 mod write;
 mod writing;
@@ -40,6 +41,7 @@ mod writing;
 mod scripted;
 
 pub use canopy_types::api::ScannedRecord;
+pub use canopy_types::api::scrub::{ScrubPage, Stray, StrayKind};
 pub use canopy_types::api::uploads::{Chunk, Manifest, UploadStatus};
 pub use canopy_types::{
     BusyReason, DeleteReply, HashRange, KeyHash, Precondition, PutReply, Record, UploadFault, UploadId, UploadState,
@@ -51,4 +53,5 @@ pub use outcome::{NotDone, SettleError, TooLate, Unknown, WriteError};
 pub use reason::{Advice, Reason};
 pub use retry::RetryPolicy;
 pub use scan::{Scan, ScanOptions};
+pub use scrub::Scrub;
 pub use write::{Delete, Put, Write};

@@ -4,7 +4,7 @@ use candid::Principal;
 use canopy_types::api::errors::Refusal;
 use canopy_types::api::uploads::UploadError;
 use canopy_types::shard::ShardError;
-use canopy_types::{BusyReason, DeleteError, GetError, KeyHash, PutError, ScanError, UploadFault, Version};
+use canopy_types::{BusyReason, DeleteError, GetError, KeyHash, PutError, ScanError, ScrubError, UploadFault, Version};
 
 #[cfg(test)]
 mod tests;
@@ -131,7 +131,7 @@ pub enum Reason {
         /// Why not.
         reason: Box<Reason>,
     },
-    /// The cursor of a scan is none.
+    /// The cursor of a scan or a scrub is none.
     InvalidCursor {
         /// What is wrong with it.
         message: String,
@@ -302,6 +302,16 @@ impl From<ScanError> for Refused {
             Ok(refusal) => refusal.into(),
             Err(ScanError::InvalidCursor { reason }) => Reason::InvalidCursor { message: reason },
             Err(ScanError::RangeEmpty { first, last }) => Reason::RangeEmpty { first, last },
+            Err(other) => Reason::NotUnderstood { message: format!("{other:?}") },
+        })
+    }
+}
+
+impl From<ScrubError> for Refused {
+    fn from(error: ScrubError) -> Self {
+        Self::Because(match error.into_refusal() {
+            Ok(refusal) => refusal.into(),
+            Err(ScrubError::InvalidCursor { reason }) => Reason::InvalidCursor { message: reason },
             Err(other) => Reason::NotUnderstood { message: format!("{other:?}") },
         })
     }

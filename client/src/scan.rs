@@ -1,10 +1,12 @@
 //! Scans: all records, page by page, in the order of their keys' hashes.
 
-use canopy_types::api::{ScanArguments, ScanPage, ScanResult, ScannedRecord};
+use candid::CandidType;
+use canopy_types::api::{ScanArguments, ScanError, ScanPage, ScannedRecord};
 use canopy_types::codec::encode;
 use canopy_types::limits::VALUE_BYTES_MAX;
 use canopy_types::{HashRange, Record};
 use futures_util::stream::{self, Stream};
+use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
 use std::collections::VecDeque;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -238,17 +240,35 @@ impl<T: Transport> Client<T> {
             range: options.range,
             prefix: options.key_prefix.clone().map(ByteBuf::from),
         });
+        let reading = options.reading(self);
+        let method = match reading {
+            Reading::Agreed => "scan",
+            Reading::OneReplica => "scan_query",
+        };
+        self.read_page_of::<ScanPage, ScanError>(method, &arguments, reading).await
+    }
+
+    /// Asks the router for a page, until there is an answer, or a reason why there is none.
+    pub(crate) async fn read_page_of<P, E: Into<Refused>>(
+        &self,
+        method: &str,
+        arguments: &[u8],
+        reading: Reading,
+    ) -> Result<P, NotDone>
+    where
+        Result<P, E>: CandidType + DeserializeOwned,
+    {
         let mut attempts = Attempts::begin(self.retry, &self.transport);
         loop {
-            let reply = match options.reading(self) {
-                Reading::Agreed => self.transport.update(self.router, "scan", &arguments).await,
-                Reading::OneReplica => self.transport.query(self.router, "scan_query", &arguments).await,
+            let reply = match reading {
+                Reading::Agreed => self.transport.update(self.router, method, arguments).await,
+                Reading::OneReplica => self.transport.query(self.router, method, arguments).await,
             };
             let heard = match reply {
                 Err(error) => Heard::from_call_error(error, Place::Router),
-                Ok(reply) => match read_any::<ScanResult>(&reply) {
+                Ok(reply) => match read_any::<Result<P, E>>(&reply) {
                     Some(Ok(page)) => Heard::Done(page),
-                    Some(Err(error)) => Heard::from_refused(Refused::from(error)),
+                    Some(Err(error)) => Heard::from_refused(error.into()),
                     None => Heard::Lost(UNREADABLE.to_string()),
                 },
             };

@@ -19,7 +19,7 @@ pub fn required_role(method: &str) -> Option<Role> {
         "put" | "delete" | "put_many" | "delete_many" | "begin_upload" | "put_chunk" | "commit_upload"
         | "abort_upload" | "upload_status" => Some(Role::Writer),
         "resolve_alarm" | "split_shard" | "merge_shard" | "retire_shard" | "stop_transfer" | "recover" | "grant"
-        | "revoke" | "roles" | "renew_roles" | "policy" | "set_policy" => Some(Role::Administrator),
+        | "revoke" | "scrub" | "roles" | "renew_roles" | "policy" | "set_policy" => Some(Role::Administrator),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@
 
 use candid::Principal;
 use canopy_types::api::errors::ScanError;
-use canopy_types::cursor;
+use canopy_types::cursor::{self, CursorOf};
 use canopy_types::limits::bounded_reason;
 use canopy_types::shard::{ShardScanArguments, ShardScanError, ShardScanResult};
 use canopy_types::wire::{pages, refusals};
@@ -73,7 +73,7 @@ fn request_page(caller: Principal, message: &[u8]) -> Result<Request, ScanError>
     let at = match &cursor {
         None => asked.first,
         // The shard refuses what isn't a cursor after all, and one behind the range is its end wherever it is asked.
-        Some(cursor) => cursor::hash_of(cursor)
+        Some(cursor) => cursor::hash_of(CursorOf::Scan, cursor)
             .map_err(|fault| ScanError::InvalidCursor { reason: bounded_reason(&fault.to_string()) })?
             .max(asked.first),
     };

@@ -11,6 +11,7 @@ use canopy_types::api::{
     DeleteArguments, DeleteManyArguments, DeleteManyResult, DeleteResult, GetArguments, GetManyArguments,
     GetManyResult, GetResult, InitArguments, PutArguments, PutManyArguments, PutManyResult, PutResult, ReadError,
     ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult, ScanArguments, ScanResult,
+    ScrubArguments, ScrubResult,
 };
 use canopy_types::marks::{self, Phase};
 use canopy_types::policy::{PolicyResult, SetPolicyArguments, SetPolicyError, SetPolicyResult};
@@ -61,6 +62,7 @@ canopy_types::endpoints! {
     raw_composite_query "canister_composite_query get_chunk_query"
         get_chunk_query(GetChunkArguments) -> GetChunkResult;
     update "canister_update collect_uploads" collect_uploads(CollectUploadsArguments) -> CollectUploadsResult;
+    async_update "canister_update scrub" scrub(ScrubArguments) -> ScrubResult;
     query "canister_query routing_table" routing_table() -> RoutingTableResult;
     query "canister_query status" status() -> StatusResult;
     update "canister_update resolve_alarm" resolve_alarm(ResolveAlarmArguments) -> ResolveAlarmResult;
@@ -258,6 +260,12 @@ pub fn get_chunk_query() {
 pub fn collect_uploads(arguments: Result<CollectUploadsArguments, MalformedArguments>) -> CollectUploadsResult {
     runner::rearm();
     uploads::collecting::collect(ic_cdk::api::msg_caller(), arguments)
+}
+
+/// Finds what large values left behind, and what is missing of them, page by page.
+pub async fn scrub(arguments: Result<ScrubArguments, MalformedArguments>) -> ScrubResult {
+    runner::rearm();
+    uploads::scrub::scrub(ic_cdk::api::msg_caller(), arguments).await
 }
 
 /// Counts a reply, but not a refusal.

@@ -2,7 +2,8 @@
 //!
 //! Everything that is asked about an upload may be asked again: its record at the key's shard says how far it is. Only a
 //! commit needs the router, which compares the chunks' digests, wherever they lie, before the key's shard publishes.
-//! [`open`] counts who has how much open, [`chunks`] asks shards about chunks, and [`collecting`] has them deleted.
+//! [`open`] counts who has how much open, [`chunks`] asks shards about chunks, [`collecting`] has them deleted, and
+//! [`scrub`] finds what is left or missing.
 
 use candid::{CandidType, Principal};
 use canopy_types::api::Refusal;
@@ -13,6 +14,7 @@ use canopy_types::api::uploads::{
 use canopy_types::limits::CHUNK_BYTES;
 use canopy_types::policy::UploadPolicy;
 use canopy_types::shard::ShardError;
+use canopy_types::uploads::scrub::UploadPlace;
 use canopy_types::uploads::shard::{
     OpenUploadArguments, PublishUploadArguments, ShardGetChunkResult, ShardGetManifestResult, ShardUploadArguments,
     ShardUploadError, UploadRecord,
@@ -33,6 +35,7 @@ use crate::state;
 mod chunks;
 pub mod collecting;
 pub mod open;
+pub mod scrub;
 
 use open::Opening;
 
@@ -131,7 +134,7 @@ pub async fn commit(
     let record = record(caller, &key, upload, deadline).await?;
     // Whatever happens meanwhile, only an open upload is published, and the chunks of an open one stay.
     if record.state == UploadState::Open {
-        let digests = chunks::digests(upload, chunks_of(record.value_bytes), deadline).await?;
+        let digests = chunks::digests(place_of(&key, upload)?, chunks_of(record.value_bytes), deadline).await?;
         let computed = complete(&digests)?;
         if computed != digest {
             return Err(UploadFault::WrongDigest { computed }.into());
@@ -193,7 +196,7 @@ pub async fn status(
     let UploadArguments { key, upload } = admit(Role::Writer, caller, arguments, |named| (&named.key, 0))?;
     let record = record(caller, &key, upload, deadline).await?;
     let chunks = chunks_of(record.value_bytes);
-    let digests = chunks::digests(upload, chunks, deadline).await?;
+    let digests = chunks::digests(place_of(&key, upload)?, chunks, deadline).await?;
     let mut present = vec![0; digests.len().div_ceil(8)];
     for (index, digest) in digests.iter().enumerate() {
         present[index / 8] |= u8::from(digest.is_some()) << (index % 8);
@@ -306,6 +309,14 @@ fn outcome(answer: Result<Vec<u8>, Failure>, refused: impl FnOnce(UploadError) -
 
 fn shard_of_key(key: &[u8]) -> Result<Principal, UploadError> {
     state::with(|state| route(state.routing.as_ref(), key)).map_err(refuse)
+}
+
+/// Tells where the record of an upload lies.
+fn place_of(key: &[u8], upload: canopy_types::UploadId) -> Result<UploadPlace, UploadError> {
+    state::with(|state| {
+        let routing = state.routing.as_ref().ok_or_else(|| refuse(not_ready()))?;
+        Ok(UploadPlace { key_hash: routing.secret.hash(key), upload })
+    })
 }
 
 fn shard_of_chunk(upload: &canopy_types::UploadId, index: u32) -> Result<Principal, UploadError> {

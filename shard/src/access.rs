@@ -204,9 +204,8 @@ pub fn required_role(method: &str) -> Option<Role> {
         // A batch of gets takes no more; what it writes is looked at when it is read.
         "get" | "get_query" | "scan" | "apply" | "get_manifest" | "get_chunk" => Some(Role::Reader),
         "put" | "delete" | "put_chunk" => Some(Role::Writer),
-        "info" | "begin_transfer" | "transfer_progress" | "cancel_transfer" | "abandon_transfer" | "adopt_router" => {
-            Some(Role::Administrator)
-        }
+        "info" | "scrub" | "look_up" | "begin_transfer" | "transfer_progress" | "cancel_transfer"
+        | "abandon_transfer" | "adopt_router" => Some(Role::Administrator),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 //! A page begins where its cursor says and ends with the page's room, its budget of instructions, the range that was
 //! asked for, or the range that the shard owns. Behind the last of these the cursor leads on to the next shard.
 
-use canopy_types::cursor::ScanPlace;
+use canopy_types::cursor::{CursorOf, ScanPlace};
 use canopy_types::limits::{
     KEY_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_OVERHEAD_BYTES_MAX, SCAN_RECORDS_DEFAULT, SCAN_RECORDS_MAX,
     VALUE_BYTES_MAX, bounded_reason,
@@ -16,7 +16,7 @@ use canopy_types::{HashRange, KeyHash, Version};
 use crate::growth::RETRY_AFTER_MILLISECONDS;
 use crate::operations::CLIENT_SPACE;
 use crate::state::State;
-use crate::store::{Budget, Cursor, Item, Kind, Values, Walk, WalkEnd};
+use crate::store::{Budget, Cursor, Item, Kind, Kinds, Values, Walk, WalkEnd};
 use crate::transfer::turn::MOVING_RETRY_MILLISECONDS;
 use crate::uploads::StoredManifest;
 
@@ -53,10 +53,7 @@ impl State {
         }
         let served = self.check_served(first)?;
         let last = self.fetch_from(first)?.min(served).min(asked.last);
-        let after = match place {
-            ScanPlace::Before { .. } => None,
-            ScanPlace::Behind { hash, tag, key } => Some(Cursor { hash: hash.0, tag, key }),
-        };
+        let after = walked(place);
         let include_value = arguments.include_value.unwrap_or(true);
         let walk = Walk {
             first: first.0,
@@ -65,6 +62,7 @@ impl State {
             receipts: false,
             tombstones: false,
             space: Some(CLIENT_SPACE),
+            kinds: Kinds::All,
             prefix: arguments.prefix.as_ref().map(|prefix| prefix.to_vec()).unwrap_or_default(),
             values: if include_value { Values::Fitting } else { Values::None },
             items_max: u64::from(records_max),
@@ -83,12 +81,8 @@ impl State {
             };
             page.record(key.bytes, &head, value);
         });
-        let next = match end {
-            WalkEnd::More(Cursor { hash, tag, key }) => Some(ScanPlace::Behind { hash: KeyHash(hash), tag, key }),
-            WalkEnd::Done if last == asked.last => None,
-            WalkEnd::Done => Some(ScanPlace::Before { hash: KeyHash(last.0 + 1) }),
-        };
-        Ok(page.finish(next.map(|place| place.write(&self.identity.tags)).as_deref()))
+        let next = next_place(end, last, asked.last);
+        Ok(page.finish(next.map(|place| place.write(CursorOf::Scan, &self.identity.tags)).as_deref()))
     }
 
     /// Checks that the shard serves a hash, and tells up to which one it does.
@@ -102,8 +96,15 @@ impl State {
             Some(closed) if closed.contains(first) => {
                 Err(ShardScanError::Moving { retry_after_milliseconds: MOVING_RETRY_MILLISECONDS })
             }
-            Some(closed) if first < closed.first => Ok(KeyHash(closed.first.0 - 1)),
-            _ => Ok(range.last),
+            _ => Ok(self.served_up_to(first)),
+        }
+    }
+
+    /// Tells up to which hash the shard serves all hashes from one on that it serves.
+    pub(crate) fn served_up_to(&self, first: KeyHash) -> KeyHash {
+        match self.transfers.closed() {
+            Some(closed) if first < closed.first => KeyHash(closed.first.0 - 1),
+            _ => self.identity.range.last,
         }
     }
 
@@ -116,7 +117,7 @@ impl State {
         }
         match &arguments.cursor {
             None => Ok(ScanPlace::Before { hash: asked.first }),
-            Some(cursor) => ScanPlace::read(&self.identity.tags, cursor)
+            Some(cursor) => ScanPlace::read(CursorOf::Scan, &self.identity.tags, cursor)
                 .map_err(|fault| ShardScanError::InvalidCursor { reason: bounded_reason(&fault.to_string()) }),
         }
     }
@@ -129,5 +130,23 @@ impl State {
             .fetch_from(&mut self.store, &self.identity.tags, first.0, CARRIED_RECORDS_MAX)
             .map(KeyHash)
             .map_err(|_| ShardScanError::Growing { retry_after_milliseconds: RETRY_AFTER_MILLISECONDS })
+    }
+}
+
+/// Makes the store's cursor of a place where a page begins.
+pub(crate) fn walked(place: ScanPlace) -> Option<Cursor> {
+    match place {
+        ScanPlace::Before { .. } => None,
+        ScanPlace::Behind { hash, tag, key } => Some(Cursor { hash: hash.0, tag, key }),
+    }
+}
+
+/// Tells where the next page begins after a walk up to `last`, which ended so; `None` at the end of all that was asked
+/// for.
+pub(crate) fn next_place(end: WalkEnd, last: KeyHash, asked_last: KeyHash) -> Option<ScanPlace> {
+    match end {
+        WalkEnd::More(Cursor { hash, tag, key }) => Some(ScanPlace::Behind { hash: KeyHash(hash), tag, key }),
+        WalkEnd::Done if last == asked_last => None,
+        WalkEnd::Done => Some(ScanPlace::Before { hash: KeyHash(last.0 + 1) }),
     }
 }

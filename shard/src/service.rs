@@ -20,6 +20,7 @@ use canopy_types::transfer::{
     BeginTransferArguments, BeginTransferResult, CancelTransferArguments, CancelTransferResult, HandOverArguments,
     HandOverResult, ImportArguments, ImportResult, TransferError, TransferProgressArguments, TransferProgressResult,
 };
+use canopy_types::uploads::scrub::{LookUpArguments, LookUpResult, ShardScrubArguments, ShardScrubResult};
 use canopy_types::uploads::shard::{
     ChunkDigestsResult, ChunksArguments, CollectUploadsArguments, DeleteChunksResult, DueUpload,
     FinishCollectionArguments, FinishCollectionResult, OpenUploadArguments, PublishUploadArguments,
@@ -58,6 +59,8 @@ canopy_types::endpoints! {
     update "canister_update chunk_digests" chunk_digests(ChunksArguments) -> ChunkDigestsResult;
     update "canister_update delete_chunks" delete_chunks(ChunksArguments) -> DeleteChunksResult;
     update "canister_update finish_collection" finish_collection(FinishCollectionArguments) -> FinishCollectionResult;
+    query "canister_query scrub" scrub(ShardScrubArguments) -> ShardScrubResult;
+    query "canister_query look_up" look_up(LookUpArguments) -> LookUpResult;
     update "canister_update begin_transfer" begin_transfer(BeginTransferArguments) -> BeginTransferResult;
     update "canister_update transfer_progress" transfer_progress(TransferProgressArguments) -> TransferProgressResult;
     update "canister_update cancel_transfer" cancel_transfer(CancelTransferArguments) -> CancelTransferResult;
@@ -432,6 +435,31 @@ pub fn delete_chunks(arguments: Result<ChunksArguments, MalformedArguments>) -> 
 /// Hears that the chunks of an upload are gone.
 pub fn finish_collection(arguments: Result<FinishCollectionArguments, MalformedArguments>) -> FinishCollectionResult {
     serve_router(arguments, |state, arguments| state.finish_collection(&arguments))
+}
+
+/// Shows a page of what large values consist of.
+pub fn scrub(arguments: Result<ShardScrubArguments, MalformedArguments>) -> ShardScrubResult {
+    let shard = ic_cdk::api::canister_self();
+    serve_inspection(arguments, |state, arguments| state.scrub(&arguments, shard))
+}
+
+/// Tells which uploads and chunks are there.
+pub fn look_up(arguments: Result<LookUpArguments, MalformedArguments>) -> LookUpResult {
+    serve_inspection(arguments, |state, arguments| state.look_up(&arguments))
+}
+
+/// Has `action` answer a query of the router, or of who administers.
+fn serve_inspection<A, R, E: From<ShardError>>(
+    arguments: Result<A, MalformedArguments>,
+    action: impl FnOnce(&mut State, A) -> Result<R, E>,
+) -> Result<R, E> {
+    let (caller, now) = (ic_cdk::api::msg_caller(), ic_cdk::api::time());
+    state::with(|state| {
+        state.store.observe_clock(now);
+        (state.message_time, state.message_is_update) = (now, false);
+        state.authorise(caller.as_slice(), Role::Administrator, is_controller)?;
+        action(&mut *state, arguments.map_err(malformed)?)
+    })
 }
 
 /// Has `action` answer what only the router may ask.

@@ -4,12 +4,13 @@
 //! |---|---|---|---|---|
 //! | manifest | the clients' | the client's key | the key | [`stored`] |
 //! | upload | 1 | id of the upload | the client's key, so that it moves with it | [`stored`] |
-//! | chunk | 2 | id of the upload, index | these bytes | digest 32 B, then the chunk's bytes |
+//! | chunk | 2 | id of the upload, index | these bytes | digest 32 B, hash of the client's key 8 B, the chunk's bytes |
 //!
 //! [`records`] opens, closes and publishes uploads, at the key's shard; [`chunks`] stores, reads and deletes chunks, at
 //! theirs, which knows the upload by its [`pass`] alone. [`collecting`] follows uploads to their end: it marks those whose
 //! manifest went, gives up those that take too long, and asks the router to have chunks deleted. The router alone asks
-//! shards to delete chunks, and says when they are gone.
+//! shards to delete chunks, and says when they are gone. [`scrub`] shows the router all of these records, so that it finds
+//! what belongs to nothing: a chunk tells the hash of the key, because that leads to the upload's record.
 
 use canopy_types::shard::{ShardError, WrongShard};
 use canopy_types::uploads::{UploadId, chunk_key};
@@ -23,6 +24,7 @@ mod chunks;
 mod collecting;
 mod pass;
 mod records;
+mod scrub;
 mod stored;
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! Cursors of scans: places in the order of all records, as text that only shards can make.
+//! Cursors of scans and scrubs: places in the order of all records, as text that only shards can make.
 //!
 //! ```text
-//! | version 1 B = 1 | hash 8 B | visited 1 B | masked tag 8 B | space 1 B, key 1 to 1,024 B | checksum 8 B |
-//!                                0: nothing of the hash
-//!                                1: all up to the tag    ^
-//!                                2: up to the key        ^       ^
+//! | walk 1 B | hash 8 B | visited 1 B | masked tag 8 B | space 1 B, key 1 to 1,024 B | checksum 8 B |
+//!   1: scan               0: nothing of the hash
+//!   2: scrub              1: all up to the tag    ^
+//!                         2: up to the key        ^       ^
 //! ```
 //!
 //! Numbers are big-endian. The tag is masked with a hash of its hash under the tags' secret, so that a cursor doesn't
@@ -19,7 +19,6 @@ use crate::limits::KEY_BYTES_MAX;
 #[cfg(test)]
 mod tests;
 
-const VERSION: u8 = 1;
 const HASH_OFFSET: usize = 1;
 const VISITED_OFFSET: usize = 9;
 const TAG_OFFSET: usize = 10;
@@ -37,6 +36,16 @@ const KEY: u8 = 2;
 /// What tells the two uses of the secret apart from each other, and from hashes of keys.
 const MASK_DOMAIN: &[u8; 24] = b"canopy: mask of a cursor";
 const CHECKSUM_DOMAIN: &[u8; 23] = b"canopy: sum of a cursor";
+
+/// What walks through the records. The cursors of one are none of the other's: they show other records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CursorOf {
+    /// A scan, which visits the clients' records.
+    Scan = 1,
+    /// A scrub, which visits what large values consist of.
+    Scrub = 2,
+}
 
 /// What has been visited.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,10 +74,12 @@ pub enum CursorFault {
         /// Its length, in bytes.
         bytes: usize,
     },
-    /// It was made by a version that this code doesn't know, or by something else.
-    Version {
-        /// The number of that version.
+    /// It was made by another method, by a version that this code doesn't know, or by something else.
+    Walk {
+        /// The number of what made it.
         found: u8,
+        /// The number that is accepted.
+        required: u8,
     },
     /// It was changed, or made by another service.
     Checksum,
@@ -78,8 +89,8 @@ impl fmt::Display for CursorFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CursorFault::Length { bytes } => write!(formatter, "no cursor has {bytes} bytes"),
-            CursorFault::Version { found } => {
-                write!(formatter, "this code reads cursors of version {VERSION}, not {found}")
+            CursorFault::Walk { found, required } => {
+                write!(formatter, "this method reads cursors of kind {required}, not {found}")
             }
             CursorFault::Checksum => formatter.write_str("the cursor was changed, or made by another service"),
         }
@@ -95,9 +106,9 @@ impl ScanPlace {
     }
 
     /// Writes the cursor.
-    pub fn write(&self, secret: &TagSecret) -> Vec<u8> {
+    pub fn write(&self, of: CursorOf, secret: &TagSecret) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(KEY_OFFSET + CHECKSUM_BYTES);
-        bytes.push(VERSION);
+        bytes.push(of as u8);
         bytes.extend_from_slice(&self.hash().0.to_be_bytes());
         match self {
             ScanPlace::Before { .. } => bytes.push(NOTHING),
@@ -120,8 +131,8 @@ impl ScanPlace {
     /// # Errors
     ///
     /// Bytes that no shard with this secret wrote, or that were changed.
-    pub fn read(secret: &TagSecret, cursor: &[u8]) -> Result<Self, CursorFault> {
-        let hash = hash_of(cursor)?;
+    pub fn read(of: CursorOf, secret: &TagSecret, cursor: &[u8]) -> Result<Self, CursorFault> {
+        let hash = hash_of(of, cursor)?;
         let length = CursorFault::Length { bytes: cursor.len() };
         let (body, sum) = cursor.split_at(cursor.len() - CHECKSUM_BYTES);
         if checksum(secret, body) != sum {
@@ -149,13 +160,14 @@ impl ScanPlace {
 ///
 /// # Errors
 ///
-/// A length that no cursor has, or another version.
-pub fn hash_of(cursor: &[u8]) -> Result<KeyHash, CursorFault> {
+/// A length that no cursor has, or a cursor of something else.
+pub fn hash_of(of: CursorOf, cursor: &[u8]) -> Result<KeyHash, CursorFault> {
     if !(TAG_OFFSET + CHECKSUM_BYTES..=CURSOR_BYTES_MAX).contains(&cursor.len()) {
         return Err(CursorFault::Length { bytes: cursor.len() });
     }
-    if cursor[0] != VERSION {
-        return Err(CursorFault::Version { found: cursor[0] });
+    let (found, required) = (cursor[0], of as u8);
+    if found != required {
+        return Err(CursorFault::Walk { found, required });
     }
     let hash = cursor[HASH_OFFSET..VISITED_OFFSET].try_into().expect("eight bytes were taken");
     Ok(KeyHash(u64::from_be_bytes(hash)))

@@ -38,7 +38,8 @@ pub use api::{
     BatchError, BusyReason, DeleteArguments, DeleteError, DeleteItem, DeleteManyArguments, DeleteManyResult,
     DeleteReply, DeleteResult, GetArguments, GetError, GetManyArguments, GetManyResult, GetResult, InitArguments,
     Operation, Precondition, PutArguments, PutError, PutItem, PutManyArguments, PutManyResult, PutReply, PutResult,
-    Record, ScanArguments, ScanError, ScanPage, ScanResult, ScannedRecord,
+    Record, ScanArguments, ScanError, ScanPage, ScanResult, ScannedRecord, ScrubArguments, ScrubError, ScrubPage,
+    ScrubResult, Stray, StrayKind,
 };
 pub use codec::MalformedArguments;
 pub use hash::{HashSecret, KeyHash, TagSecret};

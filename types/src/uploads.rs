@@ -2,7 +2,8 @@
 //!
 //! A large value is a *manifest* under its key and *chunks*, each a record of its own under the hash of (upload, index).
 //! An *upload* makes them, and its record lies under the key's hash. [`shard`] holds what routers and shards say to each
-//! other about them; what clients say is in [`api::uploads`](crate::api::uploads).
+//! other about them, [`scrub`] what they say to find strays; what clients say is in
+//! [`api::uploads`](crate::api::uploads).
 
 use candid::types::{Serializer, Type, TypeInner};
 use candid::{CandidType, Principal};
@@ -15,6 +16,7 @@ use std::fmt;
 use crate::limits::{CHUNK_BYTES, CHUNKS_MAX, DIGEST_BYTES, LARGE_VALUE_BYTES_MAX, UPLOAD_ID_BYTES};
 use crate::routing::Version;
 
+pub mod scrub;
 pub mod shard;
 
 #[cfg(test)]

@@ -103,6 +103,7 @@ fn modules_export_their_methods_and_nothing_else() {
         "canister_update get_chunk",
         "canister_composite_query get_chunk_query",
         "canister_update collect_uploads",
+        "canister_update scrub",
         "canister_update retire_shard",
         "canister_update recover",
     ];
@@ -135,6 +136,8 @@ fn modules_export_their_methods_and_nothing_else() {
         "canister_update chunk_digests",
         "canister_update delete_chunks",
         "canister_update finish_collection",
+        "canister_query scrub",
+        "canister_query look_up",
         "canister_update abandon_transfer",
         "canister_update adopt_router",
         "canister_query recall",

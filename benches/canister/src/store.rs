@@ -1,8 +1,8 @@
 //! Commands on the store.
 
 use canopy_shard::store::{
-    Budget, Delete, Growth, Import, Imported, Item, Kind, Options, Outcome, Precondition, Put, Receipt, Store, Values,
-    Walk,
+    Budget, Delete, Growth, Import, Imported, Item, Kind, Kinds, Options, Outcome, Precondition, Put, Receipt, Store,
+    Values, Walk,
 };
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -53,6 +53,7 @@ pub fn run(measured: &mut Measured, command: &Command, counter: fn() -> u64) -> 
                 receipts: false,
                 tombstones: false,
                 space: None,
+                kinds: Kinds::All,
                 prefix: Vec::new(),
                 values: Values::All,
                 items_max: u64::MAX,

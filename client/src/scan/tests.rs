@@ -1,7 +1,7 @@
 use super::*;
 use crate::reason::Advice;
 use crate::scripted::{Scripted, client, run};
-use canopy_types::api::{GetResult, ScanError};
+use canopy_types::api::{GetResult, ScanError, ScanResult};
 use canopy_types::{KeyHash, Version};
 use futures_util::StreamExt;
 

@@ -6,6 +6,7 @@
 use candid::Principal;
 use canopy_types::MalformedArguments;
 use canopy_types::api::uploads::{CollectUploadsResult, UploadError};
+use canopy_types::uploads::scrub::UploadPlace;
 use canopy_types::uploads::shard::{CollectUploadsArguments, DueUpload, FinishCollectionArguments};
 
 use super::{ask, chunks, malformed, owner_of, refuse};
@@ -58,7 +59,7 @@ pub fn collect(
 }
 
 async fn collect_one(due: DueUpload) -> Result<(), UploadError> {
-    chunks::delete(due.upload, due.chunks).await?;
+    chunks::delete(UploadPlace { key_hash: due.hash, upload: due.upload }, due.chunks).await?;
     let shard = state::with(|state| {
         let routing = state.routing.as_ref().ok_or_else(|| refuse(not_ready()))?;
         Ok::<_, UploadError>(owner_of(routing, due.hash))

@@ -161,8 +161,10 @@ fn scan_goes_on_in_the_shard_behind_and_wherever_the_range_went() {
     let mut arguments = ShardScanArguments { records_max: Some(10), ..ShardScanArguments::default() };
     let mut found = vec![];
     for turn in 0..100 {
-        let hash =
-            arguments.cursor.as_ref().map_or(KeyHash(0), |cursor| canopy_types::cursor::hash_of(cursor).unwrap());
+        let hash = arguments
+            .cursor
+            .as_ref()
+            .map_or(KeyHash(0), |cursor| canopy_types::cursor::hash_of(CursorOf::Scan, cursor).unwrap());
         let owner = usize::from(!left.contains(hash));
         let wrong = shards[1 - owner].scan(&arguments);
         assert!(matches!(wrong, Err(ShardScanError::WrongShard(_))), "{wrong:?}");

@@ -184,12 +184,32 @@ pub struct Walk {
     pub tombstones: bool,
     /// Visit records of this space only.
     pub space: Option<u8>,
+    /// Visit records of these kinds only.
+    pub kinds: Kinds,
     /// Visit records whose keys begin with these bytes only.
     pub prefix: Vec<u8>,
     /// Read these values; others are handed to the visitor empty, and count nothing.
     pub values: Values,
     /// Visit at most so many records and receipts; 0 means 1.
     pub items_max: u64,
+}
+
+/// Which kinds of records a walk visits. Others are passed by without being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kinds {
+    All,
+    /// What large values consist of: manifests, uploads and chunks.
+    OfLargeValues,
+}
+
+impl Kinds {
+    /// Tells whether a kind is one of these.
+    pub fn include(self, kind: Kind) -> bool {
+        match self {
+            Kinds::All => true,
+            Kinds::OfLargeValues => matches!(kind, Kind::Manifest | Kind::Upload | Kind::Chunk),
+        }
+    }
 }
 
 /// Which values a walk reads.

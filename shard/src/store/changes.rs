@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use ic_stable_structures::Memory;
 
-use super::api::{Cursor, Item, KeyRef};
+use super::api::{Cursor, Item, KeyRef, Kinds};
 use super::state::Store;
 
 /// A place in the order of entries: hash, and tag of a key or of an operation's identity.
@@ -87,7 +87,7 @@ impl<M: Memory> Store<M> {
             group.extend(position.entry());
             next = self.index.next_equal(&self.pages, &position);
         }
-        for (space, bytes, slot, header) in self.records_of(&group) {
+        for (space, bytes, slot, header) in self.records_of(&group, Kinds::All) {
             let mut value = Vec::new();
             self.read_value(slot, &header, &mut value);
             visit(Item::Record {

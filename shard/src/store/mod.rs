@@ -43,7 +43,7 @@ mod write;
 mod tests;
 
 pub use api::{
-    Answer, Budget, Cursor, Delete, Displaced, DueRecord, Found, Growth, Import, Imported, Item, KeyRef, Kind,
+    Answer, Budget, Cursor, Delete, Displaced, DueRecord, Found, Growth, Import, Imported, Item, KeyRef, Kind, Kinds,
     OpenError, Operation, Options, Outcome, Precondition, Progress, Put, Receipt, Statistics, Swept, Values, Violation,
     Walk, WalkEnd, WriteError,
 };

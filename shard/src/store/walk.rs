@@ -2,7 +2,7 @@
 
 use ic_stable_structures::Memory;
 
-use super::api::{Budget, Cursor, Item, KeyRef, Kind, Values, Walk, WalkEnd};
+use super::api::{Budget, Cursor, Item, KeyRef, Kind, Kinds, Values, Walk, WalkEnd};
 use super::layout::RECORD_HEADER_BYTES;
 use super::receipts::StoredReceipt;
 use super::record::{Pointer, RecordHeader};
@@ -83,7 +83,7 @@ impl<M: Memory> Store<M> {
         }
         // Where several records share hash and tag, the cursor names the last one visited.
         let mut visited = within.clone();
-        for (space, bytes, slot, header) in self.records_of(group) {
+        for (space, bytes, slot, header) in self.records_of(group, step.walk.kinds) {
             let key = (space, bytes);
             if within.as_ref().is_some_and(|within| key <= *within) {
                 continue;
@@ -116,11 +116,13 @@ impl<M: Memory> Store<M> {
         receipts
     }
 
-    /// The records of a group in the order of their keys.
-    pub(super) fn records_of(&self, group: &[Entry]) -> Vec<(u8, Vec<u8>, Slot, RecordHeader)> {
+    /// The records of a group that are of these kinds, in the order of their keys.
+    pub(super) fn records_of(&self, group: &[Entry], kinds: Kinds) -> Vec<(u8, Vec<u8>, Slot, RecordHeader)> {
         let mut records = Vec::new();
         for entry in group {
-            if let Pointer::Record { slot, .. } = Pointer::decode(entry.payload) {
+            if let Pointer::Record { slot, kind, .. } = Pointer::decode(entry.payload)
+                && kinds.include(kind)
+            {
                 let header = RecordHeader::read(&self.pages.memory, slot.address());
                 let mut bytes = Vec::new();
                 let at = slot.address() + RECORD_HEADER_BYTES as u64;

@@ -20,7 +20,7 @@ use super::turn::Outgoing;
 use crate::operations::Origin;
 use crate::state::State;
 use crate::state::tests::arguments;
-use crate::store::{Budget, Item, Kind, Values, Walk};
+use crate::store::{Budget, Item, Kind, Kinds, Values, Walk};
 
 const NOW: u64 = 1_780_000_000_000_000_000;
 const MILLISECOND: u64 = 1_000_000;
@@ -551,6 +551,7 @@ impl World {
                 receipts: true,
                 tombstones: true,
                 space: None,
+                kinds: Kinds::All,
                 prefix: Vec::new(),
                 values: Values::All,
                 items_max: u64::MAX,

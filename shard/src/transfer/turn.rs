@@ -18,7 +18,7 @@ use super::costs::Means;
 use super::stored::{Current, Ownership, Stage};
 use crate::growth::RETRY_AFTER_MILLISECONDS;
 use crate::state::State;
-use crate::store::{self, Budget, KeyRef, Place, Values, Walk, WalkEnd, WriteError};
+use crate::store::{self, Budget, KeyRef, Kinds, Place, Values, Walk, WalkEnd, WriteError};
 
 /// Cycles that sending leaves untouched, for clients: 200 G, four open calls.
 pub const RESERVE_CYCLES: u128 = 200_000_000_000;
@@ -332,6 +332,7 @@ impl State {
             receipts: true,
             tombstones: true,
             space: None,
+            kinds: Kinds::All,
             prefix: Vec::new(),
             values: Values::All,
             items_max: u64::MAX,

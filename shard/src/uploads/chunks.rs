@@ -7,7 +7,7 @@ use canopy_types::shard::ShardError;
 use canopy_types::uploads::shard::{ChunkDigests, ChunksArguments, ShardUploadError};
 use canopy_types::uploads::{chunk_bytes, chunks_of};
 use canopy_types::wire::uploads::begin_chunk;
-use canopy_types::{Digest, UploadFault, UploadId};
+use canopy_types::{Digest, KeyHash, UploadFault, UploadId};
 use serde_bytes::ByteBuf;
 
 use super::pass;
@@ -15,6 +15,18 @@ use crate::operations::refusal;
 use crate::state::State;
 use crate::store::{Delete, KeyRef, Kind, Put, ValuePlace};
 use crate::transfer::turn::Access;
+
+/// Bytes of a chunk's record before the chunk itself: its digest, and the hash of the value's key, little-endian.
+pub(super) const HEAD_BYTES: usize = DIGEST_BYTES + 8;
+
+/// What a chunk's record says about the chunk.
+pub(super) struct StoredChunk {
+    pub digest: Digest,
+    /// Hash of the value's key, under which the upload's record lies.
+    pub key_hash: KeyHash,
+    /// Where the chunk's bytes lie.
+    pub bytes: ValuePlace,
+}
 
 impl State {
     /// Stores a chunk for `owner`, who began the upload. The same again changes nothing.
@@ -38,11 +50,14 @@ impl State {
         if computed != *digest {
             return Err(UploadFault::WrongDigest { computed }.into());
         }
-        self.with_chunk(*upload, *index, Access::Write, |state, key| match state.chunk_digest(key) {
-            Some((stored, _)) if stored == *digest => Ok(()),
-            Some((stored, _)) => Err(UploadFault::ChunkDiffers { stored }.into()),
+        let key_hash = self.identity.secret.hash(key);
+        self.with_chunk(*upload, *index, Access::Write, |state, key| match state.stored_chunk(key) {
+            // Whose chunks these are was told by a manifest, perhaps.
+            Some(stored) if stored.key_hash != key_hash => Err(UploadFault::UploadReused.into()),
+            Some(stored) if stored.digest == *digest => Ok(()),
+            Some(StoredChunk { digest: stored, .. }) => Err(UploadFault::ChunkDiffers { stored }.into()),
             None => {
-                let value = [&digest.0[..], bytes].concat();
+                let value = [&digest.0[..], &key_hash.0.to_le_bytes(), bytes].concat();
                 let (precondition, operation) = (Default::default(), None);
                 let put =
                     Put { key: *key, kind: Kind::Chunk, value: &value, expires_at: None, precondition, operation };
@@ -61,8 +76,9 @@ impl State {
         let GetChunkArguments { key, upload, pass, index } = arguments;
         let value_bytes = pass::read_manifest(&self.identity.tags, *upload, key, pass)?;
         check_index(value_bytes, *index)?;
+        let key_hash = self.identity.secret.hash(key);
         self.with_chunk(*upload, *index, Access::Read, |state, key| {
-            let (digest, bytes) = state.chunk_digest(key).ok_or(UploadFault::Gone)?;
+            let StoredChunk { digest, bytes, .. } = state.chunk_of(key_hash, key).ok_or(UploadFault::Gone)?;
             let mut reply = begin_chunk(&digest.0, bytes.bytes());
             state.store.append_value(bytes, &mut reply);
             Ok(reply)
@@ -76,11 +92,12 @@ impl State {
     /// Why not: all of the chunks must be the shard's.
     pub fn chunk_digests(&mut self, arguments: &ChunksArguments) -> Result<ChunkDigests, ShardUploadError> {
         check_count(arguments)?;
+        let ChunksArguments { upload, key_hash, .. } = *arguments;
         let (mut present, mut digests) = (Vec::new(), Vec::new());
         for &index in &arguments.indexes {
-            let found = self.with_chunk(arguments.upload, index, Access::Read, |state, key| state.chunk_digest(key))?;
+            let found = self.with_chunk(upload, index, Access::Read, |state, key| state.chunk_of(key_hash, key))?;
             present.push(u8::from(found.is_some()));
-            digests.extend(found.into_iter().flat_map(|(digest, _)| digest.0));
+            digests.extend(found.into_iter().flat_map(|chunk| chunk.digest.0));
         }
         Ok(ChunkDigests { present: ByteBuf::from(present), digests: ByteBuf::from(digests) })
     }
@@ -92,8 +109,12 @@ impl State {
     /// Why not; those in front of the first that can't be deleted may be gone.
     pub fn delete_chunks(&mut self, arguments: &ChunksArguments) -> Result<(), ShardUploadError> {
         check_count(arguments)?;
+        let ChunksArguments { upload, key_hash, .. } = *arguments;
         for &index in &arguments.indexes {
-            self.with_chunk(arguments.upload, index, Access::Write, |state, key| state.delete_internal(key))??;
+            self.with_chunk(upload, index, Access::Write, |state, key| match state.chunk_of(key_hash, key) {
+                Some(_) => state.delete_internal(key),
+                None => Ok(()),
+            })??;
         }
         Ok(())
     }
@@ -105,13 +126,23 @@ impl State {
         self.store.delete(&delete).map(drop).map_err(refusal)
     }
 
-    /// Reads the digest of a chunk, and tells where its bytes lie.
-    fn chunk_digest(&mut self, key: &KeyRef) -> Option<(Digest, ValuePlace)> {
+    /// Reads the record of a chunk, if it was stored for an upload under a key of this hash.
+    pub(super) fn chunk_of(&mut self, key_hash: KeyHash, key: &KeyRef) -> Option<StoredChunk> {
+        self.stored_chunk(key).filter(|chunk| chunk.key_hash == key_hash)
+    }
+
+    /// Reads what the record of a chunk says, and tells where its bytes lie.
+    pub(super) fn stored_chunk(&mut self, key: &KeyRef) -> Option<StoredChunk> {
         let (_, place) = self.store.find(key)?;
-        let mut digest = Vec::with_capacity(DIGEST_BYTES);
-        self.store.append_value(place.part(0, DIGEST_BYTES), &mut digest);
-        let digest = digest.try_into().expect("INVARIANT: a chunk begins with its digest");
-        Some((Digest(digest), place.part(DIGEST_BYTES, usize::MAX)))
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        self.store.append_value(place.part(0, HEAD_BYTES), &mut head);
+        let (digest, key_hash) = head.split_at(DIGEST_BYTES);
+        let number = key_hash.try_into().expect("INVARIANT: a chunk begins with its digest and the hash of its key");
+        Some(StoredChunk {
+            digest: Digest(digest.try_into().expect("as many bytes were cut off")),
+            key_hash: KeyHash(u64::from_le_bytes(number)),
+            bytes: place.part(HEAD_BYTES, usize::MAX),
+        })
     }
 }
 
@@ -125,5 +156,5 @@ fn check_count(arguments: &ChunksArguments) -> Result<(), ShardError> {
     if items > items_max { Err(ShardError::TooManyItems { items, items_max }) } else { Ok(()) }
 }
 
-const _: () = assert!(crate::store::VALUE_BYTES_MAX >= DIGEST_BYTES + canopy_types::limits::CHUNK_BYTES);
+const _: () = assert!(crate::store::VALUE_BYTES_MAX >= HEAD_BYTES + canopy_types::limits::CHUNK_BYTES);
 const _: () = assert!(std::mem::size_of::<UploadId>() == canopy_types::limits::UPLOAD_ID_BYTES);

@@ -179,6 +179,15 @@ impl StoredUpload {
         }
     }
 
+    /// Tells whether all chunks must be there at a time, in nanoseconds: readers may ask for them.
+    pub fn is_whole(&self, now: u64) -> bool {
+        match self.state {
+            UploadState::Published { .. } => true,
+            UploadState::Replaced { .. } => now < self.collected_from(),
+            UploadState::Open | UploadState::Aborted | UploadState::Refused { .. } => false,
+        }
+    }
+
     /// Tells when the chunks of an upload that came to its end may be deleted, in nanoseconds.
     pub fn collected_from(&self) -> u64 {
         self.since_nanoseconds.saturating_add(self.kept_milliseconds.saturating_mul(1_000_000))

@@ -16,25 +16,35 @@ use crate::operations::Origin;
 use crate::state::tests::arguments;
 use crate::store::Budget;
 
-const NOW: u64 = 1_780_000_000_000_000_000;
-const MINUTE: u64 = 60_000_000_000;
-const HOUR: u64 = 60 * MINUTE;
-const UPLOAD: UploadId = UploadId([4; 16]);
-const KEY: &[u8] = b"large";
-const VALUE_BYTES: u64 = CHUNK_BYTES as u64 + 5;
+pub(super) const NOW: u64 = 1_780_000_000_000_000_000;
+pub(super) const MINUTE: u64 = 60_000_000_000;
+pub(super) const HOUR: u64 = 60 * MINUTE;
+pub(super) const UPLOAD: UploadId = UploadId([4; 16]);
+pub(super) const KEY: &[u8] = b"large";
+pub(super) const VALUE_BYTES: u64 = CHUNK_BYTES as u64 + 5;
 
-fn owner() -> Principal {
+pub(super) fn owner() -> Principal {
     Principal::from_slice(&[9])
 }
 
-fn state() -> State {
+pub(super) fn state() -> State {
     let mut state = State::create(DefaultMemoryImpl::default(), &arguments());
     state.store.observe_clock(NOW);
     state
 }
 
-fn open(state: &mut State, upload: UploadId, precondition: Option<Precondition>) -> ByteBuf {
-    let begin = BeginUploadArguments { precondition, ..BeginUploadArguments::new(KEY.to_vec(), upload, VALUE_BYTES) };
+pub(super) fn open(state: &mut State, upload: UploadId, precondition: Option<Precondition>) -> ByteBuf {
+    begin(state, BeginUploadArguments { precondition, ..BeginUploadArguments::new(KEY.to_vec(), upload, VALUE_BYTES) })
+}
+
+/// Opens an upload whose value ends after a minute.
+pub(super) fn open_for_a_minute(state: &mut State) -> ByteBuf {
+    let time_to_live_milliseconds = Some(60_000);
+    let arguments = BeginUploadArguments::new(KEY.to_vec(), UPLOAD, VALUE_BYTES);
+    begin(state, BeginUploadArguments { time_to_live_milliseconds, ..arguments })
+}
+
+pub(super) fn begin(state: &mut State, begin: BeginUploadArguments) -> ByteBuf {
     let arguments =
         OpenUploadArguments { caller: owner(), begin, open_milliseconds: 3_600_000, kept_milliseconds: 60_000 };
     state.open_upload(&arguments).expect("the upload opens").pass
@@ -44,7 +54,12 @@ fn bytes(index: u32) -> Vec<u8> {
     vec![index as u8 + 1; canopy_types::uploads::chunk_bytes(VALUE_BYTES, index)]
 }
 
-fn put_chunk(state: &mut State, upload: UploadId, pass: &ByteBuf, index: u32) -> Result<(), ShardUploadError> {
+pub(super) fn put_chunk(
+    state: &mut State,
+    upload: UploadId,
+    pass: &ByteBuf,
+    index: u32,
+) -> Result<(), ShardUploadError> {
     let (key, bytes) = (ByteBuf::from(KEY), bytes(index));
     let digest = Digest::of(&bytes);
     let arguments =
@@ -52,9 +67,14 @@ fn put_chunk(state: &mut State, upload: UploadId, pass: &ByteBuf, index: u32) ->
     state.put_chunk(owner(), &arguments)
 }
 
-fn publish(state: &mut State, upload: UploadId) -> Result<Version, ShardUploadError> {
+pub(super) fn publish(state: &mut State, upload: UploadId) -> Result<Version, ShardUploadError> {
     let (caller, key, digest) = (owner(), ByteBuf::from(KEY), Digest([7; 32]));
     state.publish_upload(&PublishUploadArguments { caller, key, upload, digest }).map(|committed| committed.version)
+}
+
+/// Names chunks of [`UPLOAD`].
+pub(super) fn about(state: &State, indexes: &[u32]) -> ChunksArguments {
+    ChunksArguments { upload: UPLOAD, key_hash: state.identity.secret.hash(KEY), indexes: indexes.to_vec() }
 }
 
 fn upload_state(state: &mut State, upload: UploadId) -> Option<UploadState> {
@@ -67,7 +87,7 @@ fn upload_state(state: &mut State, upload: UploadId) -> Option<UploadState> {
 }
 
 /// Lets the sweep look at what is due at a time, and tells what the router is asked to collect.
-fn sweep(state: &mut State, now: u64) -> Vec<(UploadId, bool)> {
+pub(super) fn sweep(state: &mut State, now: u64) -> Vec<(UploadId, bool)> {
     state.store.observe_clock(now);
     // One turn may go to the growth of memory.
     for _ in 0..3 {
@@ -77,12 +97,12 @@ fn sweep(state: &mut State, now: u64) -> Vec<(UploadId, bool)> {
     state.collections.take().iter().map(|due| (due.upload, due.last)).collect()
 }
 
-fn finish(state: &mut State, upload: UploadId, last: bool) {
+pub(super) fn finish(state: &mut State, upload: UploadId, last: bool) {
     let hash = state.identity.secret.hash(KEY);
     state.finish_collection(&FinishCollectionArguments { hash, upload, last }).unwrap();
 }
 
-fn put_small(state: &mut State) -> Version {
+pub(super) fn put_small(state: &mut State) -> Version {
     let put =
         PutRef { key: KEY, value: b"small", precondition: None, time_to_live_milliseconds: None, operation: None };
     state.put(&Origin { caller: &[1], operation: None, index: 0 }, &put).unwrap()
@@ -178,7 +198,7 @@ fn what_replaces_a_manifest_marks_its_upload_in_the_same_message() {
     }
 }
 
-fn store_delete(state: &State) -> crate::store::Delete<'static> {
+pub(super) fn store_delete(state: &State) -> crate::store::Delete<'static> {
     let key =
         KeyRef { hash: state.identity.secret.hash(KEY).0, tag: state.identity.tags.hash(KEY), space: 0, bytes: KEY };
     crate::store::Delete { key, precondition: Default::default(), operation: None, keep_tombstone: true }
@@ -198,7 +218,7 @@ fn a_replaced_upload_is_collected_twice_and_then_forgotten() {
     assert_eq!(sweep(&mut state, NOW + 3 * MINUTE), [(UPLOAD, false)]);
     assert_eq!(sweep(&mut state, NOW + 4 * MINUTE), [], "it was asked for");
     assert_eq!(sweep(&mut state, NOW + 9 * MINUTE), [(UPLOAD, false)], "nothing came of it");
-    let chunks = ChunksArguments { upload: UPLOAD, indexes: vec![0, 1] };
+    let chunks = about(&state, &[0, 1]);
     state.delete_chunks(&chunks).unwrap();
     state.delete_chunks(&chunks).unwrap();
     finish(&mut state, UPLOAD, false);
@@ -251,13 +271,7 @@ fn an_upload_that_takes_too_long_is_given_up() {
 #[test]
 fn an_expired_manifest_is_settled_by_the_sweep() {
     let mut state = state();
-    let begin = BeginUploadArguments {
-        time_to_live_milliseconds: Some(60_000),
-        ..BeginUploadArguments::new(KEY.to_vec(), UPLOAD, VALUE_BYTES)
-    };
-    let arguments =
-        OpenUploadArguments { caller: owner(), begin, open_milliseconds: 3_600_000, kept_milliseconds: 60_000 };
-    state.open_upload(&arguments).unwrap();
+    open_for_a_minute(&mut state);
     let version = publish(&mut state, UPLOAD).unwrap();
     assert!(state.manifest(KEY).unwrap().is_some());
     state.store.observe_clock(NOW + MINUTE);
@@ -297,10 +311,45 @@ fn clients_keys_that_look_like_internal_ones_are_others() {
     state.put(&origin, &put).unwrap();
     put_chunk(&mut state, UPLOAD, &pass, 0).unwrap();
     state.delete(&origin, &DeleteRef { key: &key, precondition: None, operation: None }).unwrap();
-    let digests = state.chunk_digests(&ChunksArguments { upload: UPLOAD, indexes: vec![0, 1] }).unwrap();
+    let named = about(&state, &[0, 1]);
+    let digests = state.chunk_digests(&named).unwrap();
     assert_eq!(digests.present.as_slice(), [1, 0]);
     assert_eq!(digests.digests.as_slice(), Digest::of(&bytes(0)).0);
     state.store.check_invariants().unwrap();
+}
+
+#[test]
+fn an_upload_of_the_same_id_under_another_key_has_none_of_the_chunks() {
+    let mut state = state();
+    let pass = open(&mut state, UPLOAD, None);
+    (0..2).for_each(|index| put_chunk(&mut state, UPLOAD, &pass, index).unwrap());
+    publish(&mut state, UPLOAD).unwrap();
+    // A reader knows the id from the manifest. Somebody else's upload has it too, under another key.
+    let (key, other) = (b"other".to_vec(), Principal::from_slice(&[8]));
+    let begin = BeginUploadArguments::new(key.clone(), UPLOAD, VALUE_BYTES);
+    let begin = OpenUploadArguments { caller: other, begin, open_milliseconds: 3_600_000, kept_milliseconds: 60_000 };
+    let pass = state.open_upload(&begin).unwrap().pass;
+    let (digest, index, caller) = (Digest::of(&bytes(1)), 1, None);
+    let chunk = PutChunkArguments {
+        key: key.clone().into(),
+        upload: UPLOAD,
+        pass,
+        index,
+        digest,
+        bytes: bytes(1).into(),
+        caller,
+    };
+    assert_eq!(state.put_chunk(other, &chunk), Err(UploadFault::UploadReused.into()));
+    let named = ChunksArguments { key_hash: state.identity.secret.hash(&key), ..about(&state, &[0, 1]) };
+    assert_eq!(state.chunk_digests(&named).unwrap().present.as_slice(), [0, 0]);
+    let pass = pass::for_manifest(&state.identity.tags, UPLOAD, &key, VALUE_BYTES).into();
+    let get = GetChunkArguments { key: key.into(), upload: UPLOAD, pass, index: 0 };
+    assert_eq!(state.get_chunk(&get), Err(UploadFault::Gone.into()));
+    // Its end takes nothing along.
+    state.delete_chunks(&named).unwrap();
+    let named = about(&state, &[0, 1]);
+    assert_eq!(state.chunk_digests(&named).unwrap().present.as_slice(), [1, 1]);
+    super::scrub::tests::check_everything_belongs(&mut state);
 }
 
 #[test]
@@ -312,7 +361,7 @@ fn chunks_of_other_shards_are_told_so() {
     state.identity.range = HashRange { first: KeyHash(1), last: KeyHash(1) };
     let elsewhere = |error: ShardUploadError| matches!(error, ShardUploadError::Shard(ShardError::WrongShard(_)));
     assert!(elsewhere(put_chunk(&mut state, UPLOAD, &pass, 0).unwrap_err()));
-    let chunks = ChunksArguments { upload: UPLOAD, indexes: vec![0] };
+    let chunks = about(&state, &[0]);
     assert!(elsewhere(state.chunk_digests(&chunks).unwrap_err()));
     assert!(elsewhere(state.delete_chunks(&chunks).unwrap_err()));
     let get = GetChunkArguments { key: KEY.to_vec().into(), upload: UPLOAD, pass: manifest.pass, index: 0 };
@@ -356,7 +405,13 @@ fn collect(state: &mut State, asked: &mut Vec<DueUpload>, chance: &mut Chance, i
         if fate == 1 {
             continue;
         }
-        state.delete_chunks(&ChunksArguments { upload: due.upload, indexes: (0..due.chunks).collect() }).unwrap();
+        state
+            .delete_chunks(&ChunksArguments {
+                upload: due.upload,
+                key_hash: due.hash,
+                indexes: (0..due.chunks).collect(),
+            })
+            .unwrap();
         if fate != 2 {
             let DueUpload { hash, upload, last, .. } = due;
             state.finish_collection(&FinishCollectionArguments { hash, upload, last }).unwrap();
@@ -407,7 +462,8 @@ fn whatever_is_lost_or_late_published_chunks_stay_and_all_others_go() {
                 }
                 (4..=5, Some((upload, key, _))) => {
                     // As the router does: only when all chunks are there.
-                    let chunks = ChunksArguments { upload, indexes: vec![0] };
+                    let key_hash = state.identity.secret.hash(&key);
+                    let chunks = ChunksArguments { upload, key_hash, indexes: vec![0] };
                     if state.chunk_digests(&chunks).unwrap().present.as_slice() == [1] {
                         let (caller, key, digest) = (owner(), key.into(), Digest::of(&bytes_of(upload)));
                         // Refused when it is over, which is its answer.
@@ -443,6 +499,7 @@ fn whatever_is_lost_or_late_published_chunks_stay_and_all_others_go() {
                     collect(&mut state, &mut asked, &mut chance, false);
                 }
             }
+            super::scrub::tests::check_everything_belongs(&mut state);
             for key in keys {
                 if let Some(manifest) = state.manifest(key).unwrap() {
                     let (upload, pass, index) = (manifest.upload, manifest.pass, 0);

@@ -4,8 +4,9 @@
 //! its cursors and that it doesn't name, that they are not.
 
 use canopy_types::codec::encode;
+use canopy_types::cursor::{self, CursorOf};
 use canopy_types::shard::ShardScanArguments;
-use canopy_types::{HashRange, KeyHash, ScanArguments, cursor};
+use canopy_types::{HashRange, KeyHash, ScanArguments};
 use serde_bytes::ByteBuf;
 
 use super::Workload;
@@ -80,7 +81,7 @@ impl Scan {
     /// Tells at which hash the next page begins.
     pub fn next_hash(&self) -> KeyHash {
         let first = self.range.unwrap_or(HashRange::FULL).first;
-        let cursor = self.cursor.as_ref().and_then(|cursor| cursor::hash_of(cursor).ok());
+        let cursor = self.cursor.as_ref().and_then(|cursor| cursor::hash_of(CursorOf::Scan, cursor).ok());
         cursor.map_or(first, |hash| hash.max(first))
     }
 
@@ -104,7 +105,9 @@ impl Scan {
         let begin = self.next_hash();
         let end = match &page.cursor {
             None => None,
-            Some(cursor) => Some(cursor::hash_of(cursor).map_err(|fault| impossible(format!("ends with {fault}")))?),
+            Some(cursor) => Some(
+                cursor::hash_of(CursorOf::Scan, cursor).map_err(|fault| impossible(format!("ends with {fault}")))?,
+            ),
         };
         if end.is_some_and(|end| end < begin) {
             return Err(impossible(format!("goes back to {end:?}")));

@@ -1,7 +1,7 @@
 //! The router's methods: what applications and people call.
 //!
 //! [`operations`] has put, get and delete, [`batches`] their forms for many keys, [`scan`] the walk through everything,
-//! [`uploads`] values longer than a record;
+//! [`uploads`] values longer than a record, [`scrub`] the search for what is left of them or missing;
 //! [`errors`] says why any of them was not done. [`install`] and [`administration`] are the rest.
 
 pub mod administration;
@@ -10,6 +10,7 @@ pub mod errors;
 pub mod install;
 pub mod operations;
 pub mod scan;
+pub mod scrub;
 pub mod uploads;
 
 pub use administration::{
@@ -26,6 +27,7 @@ pub use operations::{
     PutReply, PutResult, Record,
 };
 pub use scan::{ScanArguments, ScanPage, ScanResult, ScannedRecord};
+pub use scrub::{ScrubArguments, ScrubError, ScrubPage, ScrubResult, Stray, StrayKind};
 pub use uploads::{
     BeginUploadArguments, BegunUpload, Chunk, CommitUploadArguments, CommittedUpload, GetChunkArguments,
     GetManifestArguments, Manifest, PutChunkArguments, UploadArguments, UploadError, UploadStatus,

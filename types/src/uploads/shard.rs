@@ -91,6 +91,8 @@ pub type PublishUploadResult = Result<CommittedUpload, ShardUploadError>;
 pub struct ChunksArguments {
     /// The upload.
     pub upload: UploadId,
+    /// Hash of its key. Chunks that were stored for an upload of this id under another key are none of them.
+    pub key_hash: KeyHash,
     /// Which chunks, at most 4,096.
     pub indexes: Vec<u32>,
 }

@@ -1,4 +1,4 @@
-use canopy_types::cursor::ScanPlace;
+use canopy_types::cursor::{CursorOf, ScanPlace};
 use canopy_types::limits::SECRET_BYTES;
 use canopy_types::{HashSecret, TagSecret};
 
@@ -18,7 +18,8 @@ fn seen(version: u64) -> Seen {
 /// A page of these keys, whose cursor leads behind a hash.
 fn page(keys: &[u8], end: Option<u64>) -> Page {
     let tags = TagSecret::derive(&HashSecret::new([7; SECRET_BYTES]), None);
-    let cursor = end.map(|hash| ScanPlace::Behind { hash: KeyHash(hash), tag: 1, key: None }.write(&tags));
+    let cursor =
+        end.map(|hash| ScanPlace::Behind { hash: KeyHash(hash), tag: 1, key: None }.write(CursorOf::Scan, &tags));
     Page { records: keys.iter().map(|key| (vec![*key], seen(u64::from(*key)))).collect(), cursor }
 }
 
