@@ -320,7 +320,9 @@ impl Transfers {
         for target in gone {
             // Nothing is lost with a spare, and the next split needs one that exists.
             let entry = &mut shards[target.0 as usize];
-            entry.left = (entry.range == HashRange::EMPTY).then_some(true).or(entry.left);
+            if entry.range == HashRange::EMPTY {
+                (entry.left, entry.emptied) = (Some(true), None);
+            }
         }
         work
     }

@@ -31,8 +31,10 @@ const TOP_UP_CYCLES: u128 = 20 * T;
 /// What is being done to one canister, one after the other.
 #[derive(Clone, Debug)]
 enum Stage {
+    /// `steps`: how long it stays stopped; drawn if None.
     Stopping {
         upgrade: bool,
+        steps: Option<u64>,
     },
     /// Wait, then go on.
     Stopped {
@@ -107,6 +109,22 @@ impl Administrator {
         }
     }
 
+    /// Stops a canister, perhaps upgrades it, and starts it so many steps later.
+    pub fn stop(&mut self, canister: Principal, upgrade: bool, steps: u64, network: &mut Network) {
+        self.enter(canister, Stage::Stopping { upgrade, steps: Some(steps) }, network);
+    }
+
+    /// Upgrades a canister while it runs, which it may refuse.
+    pub fn upgrade(&mut self, canister: Principal, network: &mut Network) {
+        self.enter(canister, Stage::Upgrading { stopped: false }, network);
+    }
+
+    /// Burns a canister's cycles, and tops it up so many steps later.
+    pub fn burn_cycles(&mut self, canister: Principal, steps: u64, network: &mut Network) {
+        network.burn_cycles(canister);
+        self.enter(canister, Stage::Broke { steps }, network);
+    }
+
     fn note(&mut self, fault: FaultName) {
         *self.fired.entry(fault).or_default() += 1;
     }
@@ -145,11 +163,10 @@ impl Administrator {
             self.enter(target, Stage::Upgrading { stopped: false }, network);
         } else if stop || upgrade {
             self.note(if upgrade { FaultName::CanisterUpgraded } else { FaultName::CanisterStopped });
-            self.enter(target, Stage::Stopping { upgrade }, network);
+            self.enter(target, Stage::Stopping { upgrade, steps: None }, network);
         } else if broke {
             self.note(FaultName::OutOfCycles);
-            network.burn_cycles(target);
-            self.enter(target, Stage::Broke { steps }, network);
+            self.burn_cycles(target, steps, network);
         }
     }
 
@@ -181,8 +198,9 @@ impl Administrator {
         let done = matches!(answer, Some(Some(Ok(_))));
         let next = match task.stage {
             _ if !answered => return,
-            Stage::Stopping { upgrade } => {
-                Stage::Stopped { steps: self.draw.between(1, EVENT_STEPS_MAX), upgrade: upgrade && done }
+            Stage::Stopping { upgrade, steps } => {
+                let steps = steps.unwrap_or_else(|| self.draw.between(1, EVENT_STEPS_MAX));
+                Stage::Stopped { steps, upgrade: upgrade && done }
             }
             Stage::Stopped { steps, .. } | Stage::Broke { steps } if task.steps < steps => return,
             Stage::Stopped { upgrade: true, .. } => Stage::Upgrading { stopped: true },

@@ -134,13 +134,21 @@ impl Campaign {
 /// Runs one seed; a panic becomes a failure.
 pub fn run_contained(seed: u64, options: &Options, service: Service) -> Report {
     let case = Case::draw(seed, options);
-    catch_unwind(AssertUnwindSafe(|| run(&case, service))).unwrap_or_else(|panic| {
+    contain(|| run(&case, service)).unwrap_or_else(Report::of_failure)
+}
+
+/// Runs something in which a panic may occur.
+///
+/// # Errors
+/// `Failure::Crash` with the panic's text.
+pub fn contain<T>(run: impl FnOnce() -> T) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
         let text = panic
             .downcast_ref::<String>()
             .cloned()
             .or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()))
             .unwrap_or_else(|| "a panic without text".to_string());
-        Report::of_failure(Failure::Crash(text))
+        Failure::Crash(text)
     })
 }
 

@@ -6,7 +6,8 @@
 //! change hands. [`history`] records what clients were told ([`answers`]), [`tally`] how often each kind of thing happened,
 //! and [`checkers`] judge it.
 //! [`campaign`] runs many seeds and [`shrink`] makes a failing one smaller. [`planted`] bugs show that they are found.
-//! [`scenarios`] are mistakes of administrators, each with its expected outcome.
+//! [`scenarios`] are mistakes of administrators, each with its expected outcome. [`enumeration`] places every trouble at
+//! every step of a transfer.
 //!
 //! The same seed and options give the same run, event for event.
 
@@ -17,6 +18,7 @@ pub mod campaign;
 pub mod case;
 pub mod checkers;
 pub mod draw;
+pub mod enumeration;
 pub mod faults;
 pub mod guests;
 pub mod history;

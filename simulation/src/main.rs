@@ -16,6 +16,11 @@ use canopy_simulation::scenarios;
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::enumerate::EnumerateArguments;
+
+#[path = "command/enumerate.rs"]
+mod enumerate;
+
 const EXIT_WRONG: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 const EXIT_NO_PROGRESS: u8 = 3;
@@ -65,6 +70,8 @@ enum Action {
     },
     /// Builds the service with planted bugs and looks for each.
     Planted(PlantedArguments),
+    /// Places every trouble at every step of every kind of transfer, each in a run of its own.
+    Enumerate(EnumerateArguments),
 }
 
 #[derive(Args)]
@@ -166,6 +173,7 @@ fn main() -> ExitCode {
         Action::Planted(arguments) => return search_planted(&arguments),
         Action::Add { parts, output } => return add(&parts, output.as_deref()),
         Action::Scenarios { names, seed } => return play(&names, seed),
+        Action::Enumerate(arguments) => return enumerate::run(&arguments),
     };
     match campaign(&arguments) {
         Ok(campaign) => run(&campaign, &arguments),
@@ -192,9 +200,7 @@ fn campaign(arguments: &RunArguments) -> Result<Campaign, String> {
     Ok(Campaign {
         seeds: (arguments.seed..last).collect(),
         options: Options { operations: arguments.operations, faults },
-        threads: arguments
-            .threads
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |threads| threads.get())),
+        threads: threads_or_all(arguments.threads),
         repeat_every: arguments.repeat_every,
         shrink_runs_max: arguments.shrink_runs,
         service: Service::CURRENT,
@@ -208,12 +214,7 @@ fn run(campaign: &Campaign, arguments: &RunArguments) -> ExitCode {
         campaign.seeds.len(),
         campaign.options.operations
     );
-    let progress = ProgressBar::new(campaign.seeds.len() as u64);
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {elapsed} (about {eta} left)");
-    progress.set_style(style.expect("the template is fixed and right"));
-    if !std::io::stderr().is_terminal() {
-        progress.set_draw_target(ProgressDrawTarget::hidden());
-    }
+    let progress = progress_bar(campaign.seeds.len(), "seeds");
     let report = |runs: usize, seconds: f64| {
         if runs.is_multiple_of(REPORT_RUNS) {
             println!("{runs} seeds in {seconds:.0} s");
@@ -253,6 +254,26 @@ fn run(campaign: &Campaign, arguments: &RunArguments) -> ExitCode {
         });
     }
     judge(&summary)
+}
+
+/// Shows how many of so many are done, if somebody looks.
+fn progress_bar(length: usize, what: &str) -> ProgressBar {
+    let progress = ProgressBar::new(length as u64);
+    let template = format!("{{bar:40}} {{pos}}/{{len}} {what}, {{elapsed}} (about {{eta}} left)");
+    progress.set_style(ProgressStyle::with_template(&template).expect("the template is fixed and right"));
+    if !std::io::stderr().is_terminal() {
+        progress.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    progress
+}
+
+fn threads_or_all(threads: Option<usize>) -> usize {
+    threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |threads| threads.get()))
+}
+
+fn find_root(root: &Path) -> Result<PathBuf, String> {
+    let found = root.canonicalize().ok().filter(|root| root.join("artifacts").is_dir());
+    found.ok_or_else(|| format!("{} is not the workspace", root.display()))
 }
 
 fn usage(message: &str) -> ExitCode {
@@ -338,17 +359,12 @@ fn play(names: &[String], seed: u64) -> ExitCode {
 
 /// Looks for each planted bug; fails if one is not found.
 fn search_planted(arguments: &PlantedArguments) -> ExitCode {
-    let root = match arguments.root.canonicalize() {
-        Ok(root) if root.join("artifacts").is_dir() => root,
-        _ => {
-            eprintln!("error: {} is not the workspace", arguments.root.display());
-            return ExitCode::from(EXIT_USAGE);
-        }
+    let root = match find_root(&arguments.root) {
+        Ok(root) => root,
+        Err(message) => return usage(&message),
     };
-    if let Some(name) = arguments.names.iter().find(|name| planted::ALL.iter().all(|planted| planted.name != **name)) {
-        let names: Vec<&str> = planted::ALL.iter().map(|planted| planted.name).collect();
-        eprintln!("error: there is no planted bug `{name}`; there are {}", names.join(", "));
-        return ExitCode::from(EXIT_USAGE);
+    if let Some(message) = arguments.names.iter().find_map(|name| planted::find(name).err()) {
+        return usage(&message);
     }
     std::panic::set_hook(Box::new(|_| {}));
     println!("seed {}, at most {} seeds for each bug", arguments.seed, planted::SEEDS_MAX);
@@ -391,7 +407,7 @@ fn search(workshop: &Workshop, planted: &Planted, first: u64) -> Result<Option<F
     let campaign = Campaign {
         seeds: (first..first.saturating_add(planted::SEEDS_MAX)).collect(),
         options: Options { operations: CAMPAIGN_OPERATIONS, ..Options::default() },
-        threads: std::thread::available_parallelism().map_or(1, |threads| threads.get()),
+        threads: threads_or_all(None),
         repeat_every: 0,
         shrink_runs_max: 0,
         service: workshop.build(planted)?,

@@ -65,6 +65,8 @@ pub struct Network {
     pub hashes: Vec<KeyHash>,
     /// Canisters that the administrator gave up.
     pub written_off: BTreeSet<Principal>,
+    /// A shard that is the administrator's as soon as the router names it no more.
+    pub leaving: Option<Principal>,
     /// When the last round ran that the driver asked for; nothing that is sent from now on runs earlier.
     pub round_nanos: u64,
     /// Cycles that callers attached to calls whose answer may be lost.
@@ -107,6 +109,7 @@ impl Network {
             owners: BTreeMap::new(),
             hashes: Vec::new(),
             written_off: BTreeSet::new(),
+            leaving: None,
             round_nanos: 0,
             risked: 0,
         };
@@ -116,7 +119,6 @@ impl Network {
             network.install(canister, CanisterInstallMode::Install, &caller_module, Vec::new())?;
             network.callers.push(canister);
         }
-        network.router = network.create(service_subnet, ROUTER_CYCLES)?;
         let writers = network.clients().enumerate().filter(|(at, _)| !case.guests.contains(at));
         let arguments = InitArguments {
             initial_shards: Some(case.initial_shards),
@@ -126,8 +128,18 @@ impl Network {
             shard_cycles: Some(Nat::from(SHARD_CYCLES)),
             ..InitArguments::default()
         };
-        network.install(network.router, CanisterInstallMode::Install, service.router, encode(&arguments))?;
+        network.router = network.make_router(&arguments)?;
         Ok(network)
+    }
+
+    /// Makes a router.
+    ///
+    /// # Errors
+    /// What failed.
+    pub fn make_router(&mut self, arguments: &InitArguments) -> Result<Principal, SetUpFailure> {
+        let router = self.create(self.service_subnet, ROUTER_CYCLES)?;
+        self.install(router, CanisterInstallMode::Install, self.service.router, encode(arguments))?;
+        Ok(router)
     }
 
     /// Lists the clients: people first, then canisters.
@@ -261,6 +273,7 @@ impl Network {
         let reply = self.query(self.administrator, self.router, "status", encode_nothing()).ok()?;
         let status = decode::<StatusResult>(&reply).ok()?.ok()?;
         self.shards = status.shards.iter().filter_map(|shard| shard.canister).collect();
+        self.written_off.extend(self.leaving.take_if(|shard| !self.shards.contains(shard)));
         Some(status)
     }
 

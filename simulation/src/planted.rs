@@ -625,6 +625,17 @@ thread_local! {
     },
 ];
 
+/// Finds a planted bug by its name.
+///
+/// # Errors
+/// A name that none has.
+pub fn find(name: &str) -> Result<&'static Planted, String> {
+    ALL.iter().find(|planted| planted.name == name).ok_or_else(|| {
+        let names: Vec<&str> = ALL.iter().map(|planted| planted.name).collect();
+        format!("there is no planted bug `{name}`; there are {}", names.join(", "))
+    })
+}
+
 /// Applies an edit to the text of its file.
 ///
 /// # Errors

@@ -131,15 +131,15 @@ impl Report {
     }
 }
 
-struct Run<'a> {
-    case: &'a Case,
-    network: Network,
-    workload: Workload,
-    administrator: Administrator,
+pub(crate) struct Run<'a> {
+    pub(crate) case: &'a Case,
+    pub(crate) network: Network,
+    pub(crate) workload: Workload,
+    pub(crate) administrator: Administrator,
     guests: Guests,
     limits: Limits,
     mover: Mover,
-    history: History,
+    pub(crate) history: History,
     clock: Draw,
     steps: u64,
     quiet_steps: u64,
@@ -148,7 +148,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(case: &'a Case, service: Service) -> Result<Self, String> {
+    pub(crate) fn new(case: &'a Case, service: Service) -> Result<Self, String> {
         let mut network = Network::new(case, service)?;
         if case.rate(FaultName::SubnetSkew) > 0 {
             let nanos = Draw::new(case.seed, stream::CLOCK + 100).below(SKEW_NANOS_MAX);
@@ -176,6 +176,11 @@ impl<'a> Run<'a> {
         self.start()?;
         self.trouble()?;
         self.recover()?;
+        self.judge()
+    }
+
+    /// Reads and writes everything, and judges all that was told, once the service has recovered.
+    pub(crate) fn judge(&mut self) -> Result<(), Failure> {
         self.send_old()?;
         self.read_and_write_everything()?;
         self.check_network()?;
@@ -204,7 +209,7 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until the service is ready, or for a bounded while if faults are on.
-    fn start(&mut self) -> Result<(), Failure> {
+    pub(crate) fn start(&mut self) -> Result<(), Failure> {
         if self.case.faults_while_starting {
             // Few messages run while a service starts, and each of them matters.
             let raise = |rate: u32| rate.saturating_mul(STARTING_FACTOR).min(STARTING_RATE_MAX.max(rate));
@@ -258,7 +263,7 @@ impl<'a> Run<'a> {
         Err(Failure::Crash(format!("the operations didn't end within {steps_max} steps")))
     }
 
-    fn check_answers(&self) -> Result<(), Failure> {
+    pub(crate) fn check_answers(&self) -> Result<(), Failure> {
         let of_clients = self.workload.impossible.as_ref().or(self.guests.impossible.as_ref());
         let impossible = of_clients.or(self.limits.impossible.as_ref());
         impossible.map_or(Ok(()), |impossible| Err(Failure::Wrong(impossible.0.clone())))
@@ -293,14 +298,14 @@ impl<'a> Run<'a> {
     }
 
     /// Runs a round, and looks at the network now and then.
-    fn advance(&mut self, nanos: u64) -> Result<(), Failure> {
+    pub(crate) fn advance(&mut self, nanos: u64) -> Result<(), Failure> {
         self.network.advance(nanos);
         self.steps += 1;
         if self.steps.is_multiple_of(CHECK_STEPS) { self.check_network() } else { Ok(()) }
     }
 
     /// Ends all faults, waits for the service, and has every unknown settled whose outcome is kept.
-    fn recover(&mut self) -> Result<(), Failure> {
+    pub(crate) fn recover(&mut self) -> Result<(), Failure> {
         self.network.switch_faults_off();
         let settled = self.network.instance.time_nanos() + SETTLED_NANOS;
         let (mut status, mut unsettled) = (None, 0);
@@ -347,7 +352,7 @@ impl<'a> Run<'a> {
     }
 
     /// Checks everything that can be seen from outside at this moment.
-    fn check_network(&mut self) -> Result<(), Failure> {
+    pub(crate) fn check_network(&mut self) -> Result<(), Failure> {
         cycles::check(&self.network.books()).map_err(wrong)?;
         self.network.instance.check_invariants();
         let Some(status) = self.network.status() else { return Ok(()) };
@@ -366,7 +371,7 @@ impl<'a> Run<'a> {
     }
 
     /// Checks who owns what, as far as router and shards answer.
-    fn check_cover(&mut self, moving: &[Moving]) -> Result<(), cover::Fault> {
+    pub(crate) fn check_cover(&mut self, moving: &[Moving]) -> Result<(), cover::Fault> {
         let Some(table) = self.network.routing_table().filter(|table| !table.routes.is_empty()) else { return Ok(()) };
         let shards = self.network.shards.clone();
         let infos: Vec<_> = shards.into_iter().filter_map(|shard| Some((shard, self.network.info(shard)?))).collect();
@@ -414,11 +419,11 @@ fn end_of(stage: TransferStage) -> Option<TransferEnd> {
     if let TransferStage::Ended(end) = stage { Some(end) } else { None }
 }
 
-fn wrong(fault: impl fmt::Display) -> Failure {
+pub(crate) fn wrong(fault: impl fmt::Display) -> Failure {
     Failure::Wrong(fault.to_string())
 }
 
-fn show(event: &Event) -> String {
+pub(crate) fn show(event: &Event) -> String {
     format!(
         "{:>7} {:>14.6} s  {:<27} {:?} {} arg {:016x} answer {:016x} {} instructions, {} cycles, state {:016x}",
         event.sequence,

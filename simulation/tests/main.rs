@@ -2,6 +2,8 @@
 
 use canopy_simulation::campaign::{Campaign, Summary, run_contained};
 use canopy_simulation::case::{CAMPAIGN_OPERATIONS, Options};
+use canopy_simulation::enumeration::Kind;
+use canopy_simulation::enumeration::sums::Enumeration;
 use canopy_simulation::network::Service;
 use canopy_simulation::scenarios;
 use indicatif::ProgressBar;
@@ -13,6 +15,9 @@ const SEEDS: u64 = 50;
 /// One seed in so many is run twice.
 const REPEAT_EVERY: usize = 25;
 const THREADS: usize = 2;
+/// Of the enumeration whose summary is committed, one run in so many; a prime, so that all steps, parties and troubles
+/// take their turn.
+const ENUMERATION_EVERY: usize = 53;
 /// Seeds that failed once, one per line, with the reason.
 const REGRESSIONS: &str = include_str!("regressions.txt");
 
@@ -63,4 +68,15 @@ fn mistakes_of_administrators_end_as_expected() {
             panic!("{}: expected that {}; but {reason}", scenario.name, scenario.expected);
         }
     }
+}
+
+#[test]
+fn every_trouble_at_every_step_of_a_transfer_is_borne() {
+    let mut enumeration = Enumeration::new(Service::CURRENT, THREADS);
+    (enumeration.every, enumeration.repeat_every) = (ENUMERATION_EVERY, REPEAT_EVERY);
+    let sums = enumeration.run(&ProgressBar::hidden());
+    assert!(sums.is_right(), "{:#?} {:#?}", sums.broken, sums.failed);
+    assert_eq!(sums.plans.iter().map(|plan| plan.kind).collect::<Vec<_>>(), Kind::ALL);
+    assert_eq!(sums.abandoned.len(), 4, "two kinds of splits lose their targets at two moments");
+    assert!(sums.runs() * ENUMERATION_EVERY as u64 > 2_000, "{} runs of all", sums.runs());
 }

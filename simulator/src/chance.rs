@@ -5,6 +5,8 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::rules::{Occasion, Rule};
+
 /// Where something is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u64)]
@@ -51,9 +53,11 @@ pub enum Fault {
     OutOfInstructions,
     TimerLate,
     IngressReordered,
+    /// A round ends after a message, with whatever else it had time for.
+    RoundEnds,
 }
 
-const FAULTS: usize = Fault::IngressReordered as usize + 1;
+const FAULTS: usize = Fault::RoundEnds as usize + 1;
 /// Rates are in millionths.
 const RATE_SCALE: u32 = 1_000_000;
 
@@ -74,7 +78,12 @@ pub struct Chance {
     streams: [ChaCha8Rng; POINTS],
     rates: [u32; FAULTS],
     fired: [u64; FAULTS],
+    rule: Option<Rule>,
 }
+
+/// Faults that a rule has placed at one message.
+#[derive(Clone, Debug, Default)]
+pub struct Placed(Vec<Fault>);
 
 impl Chance {
     /// Starts all streams from `seed`; `part` tells apart the generators of one network (one per subnet).
@@ -84,7 +93,7 @@ impl Chance {
             rng.set_stream(part * POINTS as u64 + point as u64);
             rng
         });
-        Self { schedule, streams, rates: [0; FAULTS], fired: [0; FAULTS] }
+        Self { schedule, streams, rates: [0; FAULTS], fired: [0; FAULTS], rule: None }
     }
 
     pub fn schedule(&self) -> Schedule {
@@ -107,6 +116,28 @@ impl Chance {
     pub fn lurks(&mut self, fault: Fault) -> bool {
         let rate = self.rates[fault as usize];
         rate > 0 && self.below(Point::Fault, RATE_SCALE as u64) < rate as u64
+    }
+
+    /// Sets the rule that places faults, or none.
+    pub fn set_rule(&mut self, rule: Option<Rule>) {
+        self.rule = rule;
+    }
+
+    /// Asks the rule which faults meet a message.
+    pub fn placed(&self, occasion: &Occasion) -> Placed {
+        Placed(self.rule.as_ref().map(|rule| rule.decide(occasion)).unwrap_or_default())
+    }
+
+    /// As [`Chance::fires`], of a message at which faults may be placed.
+    pub fn meets(&mut self, fault: Fault, placed: &Placed) -> bool {
+        let is_placed = placed.contains(fault);
+        self.fired[fault as usize] += u64::from(is_placed);
+        is_placed || self.fires(fault)
+    }
+
+    /// As [`Chance::lurks`], of a message at which faults may be placed.
+    pub fn threatens(&mut self, fault: Fault, placed: &Placed) -> bool {
+        placed.contains(fault) || self.lurks(fault)
     }
 
     /// Counts faults that messages ran into.
@@ -152,5 +183,11 @@ impl Chance {
         let mut bytes = [0; 32];
         self.streams[point as usize].fill_bytes(&mut bytes);
         bytes
+    }
+}
+
+impl Placed {
+    pub fn contains(&self, fault: Fault) -> bool {
+        self.0.contains(&fault)
     }
 }

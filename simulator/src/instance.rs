@@ -18,6 +18,7 @@ use crate::replica::state::{
     Canister, Ingress, InstructionLimits, Ledger, Routes, SubnetConfig, SubnetState, canister_id, canister_number,
 };
 pub use crate::replica::state::{IngressStatus, MessageId, SubnetKind};
+use crate::rules::Rule;
 
 mod agents;
 mod experiments;
@@ -173,6 +174,13 @@ impl Instance {
     pub fn set_fault_rate(&mut self, fault: Fault, millionths: u32) {
         for subnet in &mut self.subnets {
             subnet.chance.set_rate(fault, millionths);
+        }
+    }
+
+    /// Sets the rule that places faults at chosen messages, on all subnets; None: no more.
+    pub fn set_rule(&mut self, rule: Option<Rule>) {
+        for subnet in &mut self.subnets {
+            subnet.chance.set_rule(rule.clone());
         }
     }
 

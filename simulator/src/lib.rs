@@ -11,6 +11,7 @@
 //! | [`agent`] | reads and checks what agents send: envelopes, signatures, delegations |
 //! | [`wasm`] | runs canister code: validation, instrumentation, ic0, memories, rollback |
 //! | [`chance`] | draws everything that the specification leaves open, and faults, from a seed |
+//! | [`rules`] | places faults at chosen messages |
 //! | [`event_log`] | hashes what happened into a chain, so that runs can be compared |
 //! | [`cycles`], [`limits`], [`errors`] | fees, limits and codes of the platform |
 //!
@@ -26,6 +27,7 @@ pub mod instance;
 pub mod limits;
 pub mod replica;
 pub mod rest;
+pub mod rules;
 pub mod server;
 pub mod wasm;
 

@@ -10,3 +10,5 @@ mod network;
 mod rest;
 /// What should never bring down the host: modules, loops, growth, numbers, crowds.
 mod robustness;
+/// Faults placed at chosen messages.
+mod rules;

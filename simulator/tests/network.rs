@@ -81,7 +81,7 @@ impl Net {
         self.0.await_ingress(&message).expect("answered").map(|_| ())
     }
 
-    fn numbers(&mut self, canister: Principal, slots: &[u64]) -> Vec<u64> {
+    pub fn numbers(&mut self, canister: Principal, slots: &[u64]) -> Vec<u64> {
         let program = slots.iter().fold(p(), |it, slot| it.get(*slot).push()).reply();
         let call = CanisterCall {
             sender: ANONYMOUS,

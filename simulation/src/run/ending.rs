@@ -104,12 +104,23 @@ impl Run<'_> {
     }
 
     /// Repeats an operation until it is done.
-    fn insist(&mut self, key: usize, method: Method) -> Result<Outcome, Failure> {
+    pub(crate) fn insist(&mut self, key: usize, method: Method) -> Result<Outcome, Failure> {
+        let value = |attempt| format!("final value of key {key}, attempt {attempt}").into_bytes();
+        self.insist_on(key, method, value)
+    }
+
+    /// As [`Run::insist`]; a put stores another value with each attempt.
+    pub(crate) fn insist_on(
+        &mut self,
+        key: usize,
+        method: Method,
+        value: impl Fn(usize) -> Vec<u8>,
+    ) -> Result<Outcome, Failure> {
         let key_bytes = self.case.keys[key].clone();
         let mut last = String::new();
         for attempt in 0..FINAL_ATTEMPTS_MAX {
             let (action, arguments) = if method == Method::Put {
-                let value = format!("final value of key {key}, attempt {attempt}").into_bytes();
+                let value = value(attempt);
                 (Action::put(fingerprint(&value)), encode(&PutArguments::new(key_bytes.clone(), value)))
             } else {
                 (Action::Get, encode(&GetArguments::new(key_bytes.clone())))

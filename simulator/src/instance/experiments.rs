@@ -66,6 +66,13 @@ impl Instance {
         Arc::make_mut(&mut subnet.config).memory_bytes_max = bytes;
     }
 
+    /// Gives a canister no more memory than it has, or as much as it likes again.
+    pub fn set_canister_full(&mut self, canister: &Principal, full: bool) {
+        if let Some((canister, _)) = self.canister_mut(canister) {
+            canister.settings.memory_allocation_bytes = if full { canister.memory_bytes() } else { 0 };
+        }
+    }
+
     /// Sets the bytes in use from which on a subnet reserves cycles for growth (750 GiB at first).
     pub fn set_reservation_threshold(&mut self, subnet: &Principal, bytes: u64) {
         if let Some(index) = self.index_of(subnet) {

@@ -9,6 +9,7 @@ use crate::errors::RejectCode;
 use crate::limits::QUEUE_SLOTS;
 use crate::replica::execution::not_running;
 use crate::replica::state::*;
+use crate::rules::{CallName, Occasion};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// Ingress messages taken into one round.
@@ -44,6 +45,7 @@ impl SubnetState {
             match message {
                 StreamMessage::Response(response) => self.deliver_response(response),
                 StreamMessage::Request(request) if self.is_management(&request.receiver) => {
+                    self.chance.placed(&request.occasion());
                     self.management.push_back(ManagementCall {
                         origin: CallOrigin::Canister {
                             caller: request.sender,
@@ -136,12 +138,14 @@ impl SubnetState {
             return self.credit(response);
         }
         if response.deadline_seconds.is_some() {
-            if self.chance.fires(Fault::ReplyLost) {
+            let call = CallName { caller: response.caller, callback: response.callback };
+            let placed = self.chance.placed(&Occasion::Response { call });
+            if self.chance.meets(Fault::ReplyLost, &placed) {
                 return self.lose(response.caller, response.refund);
             }
-            let text = if self.chance.fires(Fault::UnknownHasRun) {
+            let text = if self.chance.meets(Fault::UnknownHasRun, &placed) {
                 Some("Call deadline has expired.")
-            } else if self.chance.fires(Fault::ResponseShed) {
+            } else if self.chance.meets(Fault::ResponseShed, &placed) {
                 Some("Response was dropped.")
             } else {
                 None
@@ -191,30 +195,40 @@ impl SubnetState {
 
     /// Draws what happens to a request on its way; None when it vanished or was answered.
     pub(super) fn draw_request_fate(&mut self, request: Request) -> Option<Request> {
-        if self.chance.fires(Fault::RejectedBeforeDelivery) {
+        let placed = self.chance.placed(&request.occasion());
+        if self.chance.meets(Fault::RejectedBeforeDelivery, &placed) {
             let text = format!("Canister {} input queue is full", request.receiver);
             self.bounce(request, RejectCode::SysTransient, &text);
             return None;
         }
         let Some(deadline) = request.deadline_seconds else { return Some(request) };
-        if self.chance.fires(Fault::RequestLost) {
+        if self.chance.meets(Fault::RequestLost, &placed) {
             self.lose(request.sender, request.cycles);
             return None;
         }
-        if self.chance.fires(Fault::UnknownNotRun) {
+        if self.chance.meets(Fault::UnknownNotRun, &placed) {
             self.give_up(request.sender, request.callback, "Call deadline has expired.");
             self.lose(request.sender, request.cycles);
             return None;
         }
-        if self.chance.fires(Fault::UnknownRunsLater) {
+        if self.chance.meets(Fault::UnknownRunsLater, &placed) {
             self.give_up(request.sender, request.callback, "Call deadline has expired.");
         }
-        if self.chance.fires(Fault::RequestDelayed) {
+        if self.chance.meets(Fault::RequestDelayed, &placed) {
             let release = (deadline * NANOS_PER_SECOND).saturating_sub(DELAY_MARGIN_NANOS);
             self.delayed.push((release, request));
             return None;
         }
         Some(request)
+    }
+}
+
+impl Request {
+    /// Returns what rules see of a request on its way.
+    fn occasion(&self) -> Occasion<'_> {
+        let call = CallName { caller: self.sender, callback: self.callback };
+        let is_bounded = self.deadline_seconds.is_some();
+        Occasion::Request { call, callee: self.receiver, method: &self.method, is_bounded }
     }
 }
 

@@ -2,12 +2,13 @@
 
 use candid::Principal;
 
-use crate::chance::{Chance, Fault, Point};
+use crate::chance::{Chance, Fault, Placed, Point};
 use crate::event_log::{Event, EventKind, short_hash};
 use crate::limits::*;
 use crate::replica::execution::{self, Effects, Incoming, Prepared, Slice};
 use crate::replica::management;
 use crate::replica::state::*;
+use crate::rules::{CallName, Occasion};
 use crate::wasm::system::ExecutionFaults;
 
 /// Threads among which the canisters of an iteration are spread.
@@ -35,6 +36,16 @@ struct Usage {
     instructions: i64,
     heap_delta_bytes: u64,
     messages: u64,
+    /// A fault has ended the round.
+    is_last: bool,
+}
+
+/// What became of the calls to the management canister.
+struct Managed {
+    /// There were some.
+    any: bool,
+    /// A fault has ended the round.
+    is_last: bool,
 }
 
 impl SubnetState {
@@ -72,15 +83,18 @@ impl SubnetState {
         let mut management_budget = MANAGEMENT_INSTRUCTIONS_MAX;
         management_budget -= management::advance_installations(self) as i64;
         for iteration in 0..ITERATIONS_MAX {
-            let managed = self.run_management(&mut management_budget);
+            let Managed { any: managed, is_last } = self.run_management(&mut management_budget);
             if iteration == 0 {
                 self.enqueue_tasks();
+            }
+            if is_last {
+                break;
             }
             let used = self.run_iteration(budget);
             budget -= used.instructions + FINALIZATION_INSTRUCTIONS * self.canisters.len() as i64;
             self.induct_local();
             let idle = !managed && used.messages == 0;
-            if idle || budget <= 0 || used.heap_delta_bytes > ITERATION_HEAP_DELTA_BYTES_MAX {
+            if idle || used.is_last || budget <= 0 || used.heap_delta_bytes > ITERATION_HEAP_DELTA_BYTES_MAX {
                 break;
             }
         }
@@ -92,12 +106,20 @@ impl SubnetState {
         }
     }
 
-    /// Executes calls to the management canister. Returns whether there was any.
-    fn run_management(&mut self, budget: &mut i64) -> bool {
+    /// Executes calls to the management canister.
+    fn run_management(&mut self, budget: &mut i64) -> Managed {
         let mut postponed = Vec::new();
         let mut any = false;
-        while *budget > 0 {
+        let mut is_last = false;
+        while *budget > 0 && !is_last {
             let Some(call) = self.management.pop_front() else { break };
+            let placed = self.chance.placed(&Occasion::Execution {
+                kind: EventKind::Management,
+                canister: Principal::management_canister(),
+                method: &call.method,
+                call: call_of(&call.origin),
+            });
+            is_last = self.chance.meets(Fault::RoundEnds, &placed);
             match management::execute(self, &call) {
                 ManagementOutcome::Answered { result, refund, instructions } => {
                     any = true;
@@ -128,7 +150,7 @@ impl SubnetState {
         self.management.extend(postponed);
         self.settle_touched();
         self.certificate_cache.replace(None);
-        any
+        Managed { any, is_last }
     }
 
     /// Puts due timers and heartbeats into their canisters' task queues.
@@ -169,7 +191,7 @@ impl SubnetState {
         for thread in 0..THREADS {
             let mut used = Usage::default();
             for (_, id) in active.iter().skip(thread).step_by(THREADS) {
-                if used.instructions >= budget {
+                if used.instructions >= budget || used.is_last || total.is_last {
                     break;
                 }
                 self.run_canister(*id, budget, &mut used);
@@ -178,6 +200,7 @@ impl SubnetState {
             total.instructions = total.instructions.max(used.instructions);
             total.heap_delta_bytes += used.heap_delta_bytes;
             total.messages += used.messages;
+            total.is_last |= used.is_last;
         }
         self.messages_executed += total.messages;
         total
@@ -191,7 +214,7 @@ impl SubnetState {
             n => n as u64,
         };
         let mut messages = 0;
-        while used.instructions < budget && messages < messages_max {
+        while used.instructions < budget && messages < messages_max && !used.is_last {
             let surroundings = self.surroundings();
             let canister = self.canisters.get_mut(&id).expect("active canisters exist");
             if canister.heap_delta_debit_bytes >= HEAP_DELTA_BYTES_PER_ROUND {
@@ -206,6 +229,7 @@ impl SubnetState {
             used.messages += 1;
             used.instructions += effects.instructions as i64 + MESSAGE_OVERHEAD_INSTRUCTIONS;
             used.heap_delta_bytes += effects.heap_delta_bytes;
+            used.is_last = effects.ends_round;
             self.host_memory.wrote(effects.heap_delta_bytes);
             self.chance.note(&effects.faults);
             self.apply_effects(id, effects);
@@ -246,24 +270,28 @@ fn step(
         }
         return true;
     }
+    let mut call = None;
     let prepared = if let Some(task) = canister.tasks.pop_front() {
         execution::prepare_task(canister, surroundings, task)
     } else {
         match canister.queues.pop(chance) {
             None => return false,
-            Some(Input::Response(response)) => execution::prepare_response(canister, surroundings, response, effects),
+            Some(Input::Response(response)) => {
+                call = Some(CallName { caller: response.caller, callback: response.callback });
+                execution::prepare_response(canister, surroundings, response, effects)
+            }
             Some(Input::Ingress(ingress)) => {
-                let call = Incoming {
+                let incoming = Incoming {
                     origin: CallOrigin::Ingress { sender: ingress.sender, id: ingress.id },
                     caller: ingress.sender,
                     method: ingress.method,
                     payload: ingress.payload,
                     cycles: 0,
                 };
-                prepare(canister, surroundings, call, effects)
+                prepare(canister, surroundings, incoming, effects)
             }
             Some(Input::Request(request)) => {
-                let call = Incoming {
+                let incoming = Incoming {
                     origin: CallOrigin::Canister {
                         caller: request.sender,
                         callback: request.callback,
@@ -274,12 +302,16 @@ fn step(
                     payload: request.payload,
                     cycles: request.cycles,
                 };
-                prepare(canister, surroundings, call, effects)
+                call = call_of(&incoming.origin);
+                prepare(canister, surroundings, incoming, effects)
             }
         }
     };
     if let Some(mut prepared) = prepared {
-        inject(&mut prepared, chance);
+        let (kind, method) = (prepared.kind, prepared.method.as_str());
+        let placed = chance.placed(&Occasion::Execution { kind, canister: canister.id, method, call });
+        inject(&mut prepared, &placed, chance);
+        effects.ends_round = chance.meets(Fault::RoundEnds, &placed);
         execution::run(canister, surroundings, prepared, Slice::First, effects);
         if let Some(long) = &mut canister.long_execution {
             long.last_round = round;
@@ -304,22 +336,35 @@ fn prepare(
     }
 }
 
-/// Draws the faults of one execution.
-fn inject(prepared: &mut Prepared, chance: &mut Chance) {
+/// Returns the call that a message answers.
+fn call_of(origin: &CallOrigin) -> Option<CallName> {
+    match origin {
+        CallOrigin::Canister { caller, callback, .. } => Some(CallName { caller: *caller, callback: *callback }),
+        CallOrigin::Ingress { .. } | CallOrigin::System => None,
+    }
+}
+
+/// Draws the faults of one execution, beside those that are placed there: of these a call that fails is the first one,
+/// and instructions run out at once.
+fn inject(prepared: &mut Prepared, placed: &Placed, chance: &mut Chance) {
     /// Among the first so many calls of a message one fails.
     const CALLS_CONSIDERED: u64 = 8;
     /// A message that runs out of instructions does so within 2^23, or about 8 million.
     const INTERRUPTED_BITS_MAX: u64 = 24;
     let system = &mut prepared.system;
     system.faults = ExecutionFaults {
-        fail_call_perform: chance
-            .lurks(Fault::CallPerformFails)
-            .then(|| chance.below(Point::Fault, CALLS_CONSIDERED) as u32),
-        fail_stable_grow: chance.lurks(Fault::StableGrowFails),
-        trap_stable_grow: chance.lurks(Fault::StableGrowTraps),
+        fail_call_perform: match placed.contains(Fault::CallPerformFails) {
+            true => Some(0),
+            false => chance.lurks(Fault::CallPerformFails).then(|| chance.below(Point::Fault, CALLS_CONSIDERED) as u32),
+        },
+        fail_stable_grow: chance.threatens(Fault::StableGrowFails, placed),
+        trap_stable_grow: chance.threatens(Fault::StableGrowTraps, placed),
         ..ExecutionFaults::default()
     };
-    if chance.lurks(Fault::OutOfInstructions) {
+    if placed.contains(Fault::OutOfInstructions) {
+        system.faults.fewer_instructions = true;
+        system.instructions_max = 0;
+    } else if chance.lurks(Fault::OutOfInstructions) {
         system.faults.fewer_instructions = true;
         // Every order of magnitude is as likely as another: most messages are short.
         let bits = chance.below(Point::Fault, INTERRUPTED_BITS_MAX);

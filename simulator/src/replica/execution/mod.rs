@@ -49,6 +49,8 @@ pub struct Effects {
     pub heap_delta_bytes: u64,
     /// Faults that the message ran into.
     pub faults: Vec<Fault>,
+    /// A fault ends the round after it.
+    pub ends_round: bool,
 }
 
 /// Which part of its execution a message has reached.
