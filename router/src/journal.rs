@@ -170,15 +170,8 @@ impl Journal {
     /// Plans a router with this many shards of equal ranges.
     pub fn new(shard_count: u32) -> Self {
         let entry = |index| ShardEntry {
-            index: ShardIndex(index),
             range: HashRange::FULL.part(index, shard_count).expect("there are more hashes than shards"),
-            epoch: Epoch::FIRST,
-            canister: None,
-            stage: ShardStage::Planned,
-            contents_unknown: false,
-            emptied: None,
-            wipes: None,
-            left: None,
+            ..ShardEntry::spare(ShardIndex(index))
         };
         Self {
             secret: ByteBuf::new(),

@@ -58,6 +58,13 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Options of the campaign: every fault is drawn.
+    pub fn of_campaign() -> Self {
+        Self { operations: CAMPAIGN_OPERATIONS, ..Self::default() }
+    }
+}
+
 /// Weights of the kinds of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mix {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use canopy_simulation::campaign::{Campaign, FailedSeed, Summary};
-use canopy_simulation::case::{CAMPAIGN_OPERATIONS, OPERATIONS_DEFAULT, OPERATIONS_MAX, Options};
+use canopy_simulation::case::{OPERATIONS_DEFAULT, OPERATIONS_MAX, Options};
 use canopy_simulation::faults::FaultOptions;
 use canopy_simulation::network::Service;
-use canopy_simulation::planted::{self, Planted, Workshop};
+use canopy_simulation::planted::{self, Finding, Planted, Workshop};
 use canopy_simulation::results::{self, Subject};
 use canopy_simulation::run::Failure;
 use canopy_simulation::scenarios;
@@ -98,7 +98,7 @@ impl CampaignArguments {
         RunArguments {
             seed: self.seed,
             seeds: self.seeds,
-            operations: CAMPAIGN_OPERATIONS,
+            operations: OPERATIONS_DEFAULT,
             threads: self.threads,
             fault: Vec::new(),
             only: Vec::new(),
@@ -108,6 +108,7 @@ impl CampaignArguments {
             shrink_runs: CAMPAIGN_SHRINK_RUNS_MAX,
             output: self.output.clone(),
             part: self.part.clone(),
+            options: Some(Options::of_campaign()),
         }
     }
 }
@@ -164,6 +165,9 @@ struct RunArguments {
     output: Option<PathBuf>,
     #[arg(skip)]
     part: Option<PathBuf>,
+    /// Options that the command line doesn't change.
+    #[arg(skip)]
+    options: Option<Options>,
 }
 
 fn main() -> ExitCode {
@@ -185,6 +189,22 @@ fn main() -> ExitCode {
 }
 
 fn campaign(arguments: &RunArguments) -> Result<Campaign, String> {
+    let options = match &arguments.options {
+        Some(options) => options.clone(),
+        None => options(arguments)?,
+    };
+    let last = arguments.seed.checked_add(arguments.seeds).ok_or("the last seed is too large")?;
+    Ok(Campaign {
+        seeds: (arguments.seed..last).collect(),
+        options,
+        threads: threads_or_all(arguments.threads),
+        repeat_every: arguments.repeat_every,
+        shrink_runs_max: arguments.shrink_runs,
+        service: Service::CURRENT,
+    })
+}
+
+fn options(arguments: &RunArguments) -> Result<Options, String> {
     let mut faults = match (arguments.none, arguments.only.is_empty()) {
         (true, _) => FaultOptions::none(),
         (false, false) => FaultOptions::only(&arguments.only)?,
@@ -196,15 +216,7 @@ fn campaign(arguments: &RunArguments) -> Result<Campaign, String> {
     if !(1..=OPERATIONS_MAX).contains(&arguments.operations) {
         return Err(format!("--operations takes 1 to {OPERATIONS_MAX}"));
     }
-    let last = arguments.seed.checked_add(arguments.seeds).ok_or("the last seed is too large")?;
-    Ok(Campaign {
-        seeds: (arguments.seed..last).collect(),
-        options: Options { operations: arguments.operations, faults },
-        threads: threads_or_all(arguments.threads),
-        repeat_every: arguments.repeat_every,
-        shrink_runs_max: arguments.shrink_runs,
-        service: Service::CURRENT,
-    })
+    Ok(Options { operations: arguments.operations, faults })
 }
 
 fn run(campaign: &Campaign, arguments: &RunArguments) -> ExitCode {
@@ -376,11 +388,11 @@ fn search_planted(arguments: &PlantedArguments) -> ExitCode {
     );
     let mut missed = 0;
     for planted in planted::ALL.iter().filter(chosen) {
-        let line = match search(&workshop, planted, arguments.seed) {
-            Ok(Some(failed)) => {
-                let text = failed.failure.to_string();
-                format!("found after {} seeds: {}", failed.seed - arguments.seed + 1, first_line(&text))
+        let line = match planted::search(&workshop, planted, arguments.seed) {
+            Ok(Some(Finding::Seed { seeds, failure })) => {
+                format!("found after {seeds} seeds: {}", first_line(&failure))
             }
+            Ok(Some(Finding::Test(name))) => format!("found by {name}"),
             Ok(None) => {
                 missed += 1;
                 "NOT FOUND".to_string()
@@ -401,18 +413,6 @@ fn search_planted(arguments: &PlantedArguments) -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_WRONG) }
-}
-
-fn search(workshop: &Workshop, planted: &Planted, first: u64) -> Result<Option<FailedSeed>, String> {
-    let campaign = Campaign {
-        seeds: (first..first.saturating_add(planted::SEEDS_MAX)).collect(),
-        options: Options { operations: CAMPAIGN_OPERATIONS, ..Options::default() },
-        threads: threads_or_all(None),
-        repeat_every: 0,
-        shrink_runs_max: 0,
-        service: workshop.build(planted)?,
-    };
-    Ok(campaign.run(&ProgressBar::hidden(), &|_, _| {}).failed.into_iter().next())
 }
 
 /// Cuts a text at the end of its first line, or earlier.

@@ -3,21 +3,13 @@
 //! Each is a change of a few lines, made in a copy of the sources, from which router and shard are built; the sources
 //! themselves know nothing of it, so no release can contain one.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::{fs, io};
-
-use crate::network::Service;
-
+mod search;
 #[cfg(test)]
 mod tests;
+mod workshop;
 
-/// Seeds within which each bug must be found.
-pub const SEEDS_MAX: u64 = 50;
-
-/// Folders and files of which the canisters are made, and what cargo needs to know the workspace.
-const SOURCES: [&str; 7] = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "artifacts", "router", "shard", "types"];
+pub use search::{Finding, SEEDS_MAX, search};
+pub use workshop::Workshop;
 
 /// A text of a source file that is replaced. It occurs exactly once.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +32,8 @@ pub enum Checker {
     Canisters,
     Cycles,
     Recovery,
+    /// The shard's own tests of transfers, whose two ends have clocks of their own: on one subnet all have the same.
+    TestsOfTransfers,
 }
 
 /// A bug.
@@ -612,6 +606,31 @@ thread_local! {
         }],
     },
     Planted {
+        name: "shard-time-does-not-travel",
+        checker: Checker::TestsOfTransfers,
+        edits: &[
+            Edit {
+                file: "shard/src/transfer/turn.rs",
+                find: "self.store.observe(arguments.shard_time_nanoseconds, arguments.removed_version);",
+                replace: "self.store.observe(0, arguments.removed_version);",
+            },
+            Edit {
+                file: "shard/src/transfer/turn.rs",
+                find: "self.store.observe(arguments.shard_time_nanoseconds, 0);",
+                replace: "",
+            },
+        ],
+    },
+    Planted {
+        name: "old-epochs-begin",
+        checker: Checker::TestsOfTransfers,
+        edits: &[Edit {
+            file: "shard/src/transfer/stored.rs",
+            find: "        if epoch.0 <= seen {",
+            replace: "        if epoch.0 == 0 {",
+        }],
+    },
+    Planted {
         name: "router-believes-too-early",
         checker: Checker::Cover,
         edits: &[Edit {
@@ -645,98 +664,4 @@ pub fn apply(edit: &Edit, text: &str) -> Result<String, String> {
         1 => Ok(text.replacen(edit.find, edit.replace, 1)),
         times => Err(format!("{}: {times} times, not once: {}", edit.file, edit.find)),
     }
-}
-
-/// Where planted bugs are built.
-pub struct Workshop {
-    root: PathBuf,
-    copy: PathBuf,
-}
-
-impl Workshop {
-    /// Prepares a copy of the workspace at `root` below its target directory.
-    pub fn new(root: &Path) -> Self {
-        Self { root: root.to_path_buf(), copy: root.join("target").join("planted") }
-    }
-
-    /// Builds the service with a bug in it.
-    ///
-    /// # Errors
-    /// An edit that no longer fits, or a build that fails.
-    pub fn build(&self, planted: &Planted) -> Result<Service, String> {
-        let sources = self.copy.join("source");
-        let mut files = BTreeMap::new();
-        for source in SOURCES {
-            read_all(&self.root, Path::new(source), &mut files).map_err(|error| format!("{source}: {error}"))?;
-        }
-        for edit in planted.edits {
-            let file = files.get_mut(Path::new(edit.file)).ok_or_else(|| format!("there is no {}", edit.file))?;
-            let text = std::str::from_utf8(file).map_err(|error| format!("{}: {error}", edit.file))?;
-            *file = apply(edit, text)?.into_bytes();
-        }
-        write_all(&sources, &files).map_err(|error| format!("{}: {error}", sources.display()))?;
-        Ok(Service { router: self.build_module(&sources, "router")?, shard: self.build_module(&sources, "shard")? })
-    }
-
-    fn build_module(&self, sources: &Path, name: &str) -> Result<&'static [u8], String> {
-        let output = self.copy.join(format!("{name}.wasm.gz"));
-        let status = Command::new("cargo")
-            .current_dir(sources)
-            .args(["run", "--release", "--quiet", "--package", "canopy-artifacts", "--target-dir"])
-            .arg(self.copy.join("target"))
-            .args(["--", name])
-            .arg(&output)
-            .status()
-            .map_err(|error| format!("cargo can't be started: {error}"))?;
-        if !status.success() {
-            return Err(format!("the {name} with the bug can't be built"));
-        }
-        let module = fs::read(&output).map_err(|error| format!("{}: {error}", output.display()))?;
-        // There are few, and they are needed until the process ends.
-        Ok(Box::leak(module.into_boxed_slice()))
-    }
-}
-
-/// Reads a file, or all files of a folder, by their paths from `root`.
-fn read_all(root: &Path, path: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) -> io::Result<()> {
-    let full = root.join(path);
-    if full.is_dir() {
-        for entry in fs::read_dir(&full)? {
-            read_all(root, &path.join(entry?.file_name()), files)?;
-        }
-        return Ok(());
-    }
-    let mut content = fs::read(&full)?;
-    if path == Path::new("Cargo.toml") {
-        content = reduce_workspace(&String::from_utf8_lossy(&content)).into_bytes();
-    }
-    files.insert(path.to_path_buf(), content);
-    Ok(())
-}
-
-/// Leaves only the packages of which the canisters are made, and builds them quickly rather than well: each bug is built
-/// anew, and what it does isn't changed by how fast it does it.
-fn reduce_workspace(manifest: &str) -> String {
-    let keep = |line: &str| match line {
-        r#"lto = "fat""# => "lto = false\nincremental = true".to_string(),
-        "codegen-units = 1" => "codegen-units = 64".to_string(),
-        "opt-level = 3" => "opt-level = 1".to_string(),
-        line if line.starts_with("members = ") => r#"members = ["types", "shard", "router", "artifacts"]"#.to_string(),
-        line if line.starts_with("default-members = ") => String::new(),
-        line => line.to_string(),
-    };
-    manifest.lines().map(keep).collect::<Vec<_>>().join("\n")
-}
-
-/// Writes files that differ from what is there, and those only: cargo goes by the time of the last change.
-fn write_all(to: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) -> io::Result<()> {
-    for (path, content) in files {
-        let path = to.join(path);
-        if fs::read(&path).is_ok_and(|old| old == *content) {
-            continue;
-        }
-        fs::create_dir_all(path.parent().expect("a file lies in a folder"))?;
-        fs::write(&path, content)?;
-    }
-    Ok(())
 }

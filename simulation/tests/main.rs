@@ -1,7 +1,7 @@
 //! The campaign that every change runs: many seeds with all faults, and the seeds that once failed.
 
 use canopy_simulation::campaign::{Campaign, Summary, run_contained};
-use canopy_simulation::case::{CAMPAIGN_OPERATIONS, Options};
+use canopy_simulation::case::Options;
 use canopy_simulation::enumeration::Kind;
 use canopy_simulation::enumeration::sums::Enumeration;
 use canopy_simulation::network::Service;
@@ -21,10 +21,10 @@ const ENUMERATION_EVERY: usize = 53;
 /// Seeds that failed once, one per line, with the reason.
 const REGRESSIONS: &str = include_str!("regressions.txt");
 
-fn campaign(seeds: Vec<u64>, repeat_every: usize) -> Summary {
+fn campaign(seeds: Vec<u64>, options: Options, repeat_every: usize) -> Summary {
     let campaign = Campaign {
         seeds,
-        options: Options { operations: CAMPAIGN_OPERATIONS, ..Options::default() },
+        options,
         threads: THREADS,
         repeat_every,
         shrink_runs_max: 10,
@@ -35,22 +35,25 @@ fn campaign(seeds: Vec<u64>, repeat_every: usize) -> Summary {
 
 #[test]
 fn every_operation_is_applied_exactly_once_under_all_faults() {
-    let summary = campaign((0..SEEDS).collect(), REPEAT_EVERY);
+    let options = Options::of_campaign();
+    let operations = SEEDS * options.operations as u64;
+    let summary = campaign((0..SEEDS).collect(), options, REPEAT_EVERY);
     assert!(summary.failed.is_empty(), "{:#?}", summary.failed);
     assert_eq!(summary.weaknesses(), []);
-    assert!(summary.counts.total() >= SEEDS * CAMPAIGN_OPERATIONS as u64, "each seed has all of its operations");
+    assert!(summary.counts.total() >= operations, "each seed has all of its operations");
 }
 
 #[test]
 fn seeds_that_failed_once_pass() {
     let lines = REGRESSIONS.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    let seeds: Vec<u64> = lines
-        .map(|line| {
-            line.split_whitespace().next().and_then(|seed| seed.parse().ok()).expect("a line begins with a seed")
-        })
-        .collect();
-    let summary = campaign(seeds, 0);
-    assert!(summary.failed.is_empty(), "{:#?}", summary.failed);
+    for line in lines {
+        let mut words = line.split_whitespace();
+        let mut number = || words.next()?.parse().ok();
+        let (seed, operations) = number().zip(number()).expect("a line begins with a seed and its operations");
+        let options = Options { operations: operations as usize, ..Options::default() };
+        let summary = campaign(vec![seed], options, 0);
+        assert!(summary.failed.is_empty(), "{:#?}", summary.failed);
+    }
 }
 
 #[test]

@@ -298,6 +298,14 @@ impl<'a> Scene<'a> {
         Err(Failure::Crash("the step never came: this run differs from the rehearsal".to_string()))
     }
 
+    /// Finds the canister of the service that is neither its router nor the source.
+    fn made_lately(&self) -> Option<Principal> {
+        let network = &self.run.network;
+        let others = network.others();
+        let all = network.instance.canister_ids(&network.service_subnet);
+        all.into_iter().find(|id| *id != self.source && !others.contains(id))
+    }
+
     /// Has a trouble befall a party.
     fn trouble(&mut self, plan: &Plan, spot: &Spot, status: Option<Status>) -> Result<(), Failure> {
         let transfer = status.as_ref().and_then(last_transfer).cloned();
@@ -305,10 +313,8 @@ impl<'a> Scene<'a> {
         let canister = match spot.party {
             Party::Source => Some(self.source),
             Party::Router => Some(self.run.network.router),
-            // Without a transfer yet, the one that is there for it.
-            Party::Target => {
-                target().or_else(|| self.run.network.shards.iter().find(|id| **id != self.source).copied())
-            }
+            // The router may not have heard yet that it was made.
+            Party::Target => target().or_else(|| self.made_lately()),
         };
         let differs = || Failure::Crash("the party isn't there: this run differs from the rehearsal".to_string());
         let canister = canister.ok_or_else(differs)?;
