@@ -30,6 +30,7 @@ mod many; // Batches.
 mod moved; // Ranges that moved, asked for in every way.
 mod operations; // Put, get and delete.
 mod rates; // How much callers may ask for per minute.
+mod readme; // Cycles that README.md speaks of.
 mod recover; // A lost router and a new one.
 mod releases; // Upgrades from every released version.
 mod retire; // Shards that are taken out of service.
@@ -39,5 +40,5 @@ mod scrub; // What large values left behind, and what is missing of them.
 mod split; // Ranges that change hands while they are read and written.
 mod start_up; // From an empty router to one that serves.
 mod unavailable; // Shards that are stopped or gone.
-mod upgrades;
-mod uploads; // Values longer than a record. // Upgrades of router and shards.
+mod upgrades; // Upgrades of router and shards.
+mod uploads; // Values longer than a record.

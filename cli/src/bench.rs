@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::connection::{Connection, Session};
 use crate::failure::{Failure, Kind};
 use crate::records::settled;
-use crate::shown::{bar_of, grouped, print_line, table};
+use crate::shown::{bar_of, grouped, print_line, print_table, table};
 use crate::transfers::status_of;
 
 #[cfg(test)]
@@ -217,7 +217,7 @@ fn tell(phases: &[Phase], options: &BenchOptions, used: Option<u128>, json: bool
             format!("{} ms", grouped(phase.latency(99))),
         ]);
     }
-    print_line(lines)?;
+    print_table(&lines)?;
     match used {
         Some(cycles) => print_line(format!(
             "cycles of router and shards used meanwhile, whoever used them: {} ({} per record)",

@@ -12,6 +12,7 @@ use canopy_types::limits::bounded_reason;
 use canopy_types::status::{Status, StatusResult};
 use clap::Args;
 use ic_agent::Agent;
+use ic_agent::agent::route_provider::RoundRobinRouteProvider;
 use serde::de::DeserializeOwned;
 
 use crate::failure::{Failure, Kind};
@@ -147,7 +148,9 @@ impl Connection {
 
     async fn agent(&self, target: &Target) -> Result<Agent, Failure> {
         let identity = identity::load(target.identity.as_deref())?;
-        let agent = Agent::builder().with_url(&target.url).with_arc_identity(identity).build();
+        let routes = RoundRobinRouteProvider::new(vec![&target.url]);
+        let routes = routes.map_err(|error| Failure::local(format!("`{}` is no URL: {error}", target.url)))?;
+        let agent = Agent::builder().with_route_provider(routes).with_arc_identity(identity).build();
         let agent = agent.map_err(|error| Failure::local(format!("{}: {error}", target.url)))?;
         match &target.root_key {
             Some(root_key) => agent.set_root_key(root_key.clone()),
@@ -216,7 +219,7 @@ impl Session {
         method: &str,
     ) -> Result<R, Failure> {
         let reply = self.client.transport().query(canister, method, NO_ARGUMENTS).await;
-        self.read(method, reply)
+        self.read(canister, method, reply)
     }
 
     /// Has the router do something, by an update, once.
@@ -228,8 +231,21 @@ impl Session {
         method: &str,
         arguments: &A,
     ) -> Result<R, Failure> {
-        let reply = self.client.transport().update(self.router(), method, &encode(arguments)).await;
-        self.read(method, reply).map_err(|failure| match failure.kind {
+        self.call_canister(self.router(), method, arguments).await
+    }
+
+    /// Has a canister of the service do something, by an update, once.
+    ///
+    /// # Errors
+    /// As for `call`.
+    pub async fn call_canister<A: CandidType, R: CandidType + DeserializeOwned>(
+        &self,
+        canister: Principal,
+        method: &str,
+        arguments: &A,
+    ) -> Result<R, Failure> {
+        let reply = self.client.transport().update(canister, method, &encode(arguments)).await;
+        self.read(canister, method, reply).map_err(|failure| match failure.kind {
             Kind::Unknown => failure.with_advice("it may have been done: look before you try again"),
             _ => failure,
         })
@@ -237,28 +253,31 @@ impl Session {
 
     fn read<R: CandidType + DeserializeOwned>(
         &self,
+        canister: Principal,
         method: &str,
         reply: Result<Vec<u8>, CallError>,
     ) -> Result<R, Failure> {
         let reply = match reply {
             Ok(reply) => reply,
             Err(CallError::Rejected { reject_code: 5, message }) if message.contains("has no") => {
-                return Err(self.other_version(&format!("it has no method `{method}`")));
+                return Err(self.other_version(canister, &format!("it has no method `{method}`")));
             }
             Err(error) => return Err(Failure::from(error).during(method)),
         };
         decode(&reply).map_err(|malformed| {
-            self.other_version(&format!(
-                "its answer to `{method}` is of another kind: {}",
-                bounded_reason(&malformed.reason)
-            ))
+            let reason = bounded_reason(&malformed.reason);
+            self.other_version(canister, &format!("its answer to `{method}` is of another kind: {reason}"))
         })
     }
 
-    fn other_version(&self, why: &str) -> Failure {
-        let theirs = self.status.as_ref().map_or("of an unknown version", |status| &status.code_version);
+    fn other_version(&self, canister: Principal, why: &str) -> Failure {
         let ours = env!("CARGO_PKG_VERSION");
-        Failure::network(format!("router {} is {theirs} and this command {ours}: {why}", self.router()))
+        if canister != self.router() {
+            let message = format!("canister {canister} is no shard that this command ({ours}) understands: {why}");
+            return Failure::network(message);
+        }
+        let theirs = self.status.as_ref().map_or("of an unknown version", |status| &status.code_version);
+        Failure::network(format!("router {canister} is {theirs} and this command {ours}: {why}"))
             .with_advice("upgrade the older one")
     }
 }

@@ -27,6 +27,9 @@ const APPLICATION_CYCLES: u128 = 100_000_000_000_000;
 const READY_MAX: Duration = Duration::from_secs(120);
 const READY_ASK: Duration = Duration::from_millis(100);
 
+/// How often the sign of life is drawn while the network starts.
+const SPINNER_TURNS: Duration = Duration::from_millis(100);
+
 /// The port of the network, unless another one is named.
 const PORT: u16 = 8017;
 
@@ -90,8 +93,11 @@ pub fn run(options: &DevOptions, json: bool) -> Result<()> {
     let router_wasm = options.router_wasm.as_ref().map(read).transpose()?;
     let example = options.example.then(|| canopy_artifacts::build(EXAMPLE));
     let application_wasm = options.application.as_ref().map(read).transpose()?.or(example);
+    let starting = shown::spinner("starting a network and its router", json);
+    starting.enable_steady_tick(SPINNER_TURNS);
     let local = Local::start(options, owner)?;
     let (router, application) = local.deploy(options, router_wasm, application_wasm)?;
+    starting.finish_and_clear();
 
     let told = LocalNetwork {
         url: local.url.clone(),
@@ -131,7 +137,7 @@ fn tell(told: &LocalNetwork, json: bool) -> Result<()> {
     if let Some(canister) = told.application {
         lines.add_row(["application", &canister.to_text()]);
     }
-    shown::print_line(lines).map_err(anyhow::Error::msg)?;
+    shown::print_table(&lines).map_err(anyhow::Error::msg)?;
     let mut hint =
         "It runs until Ctrl-C. In another terminal:\n  canopy put greeting hello\n  canopy get greeting".to_string();
     if told.application.is_some() {

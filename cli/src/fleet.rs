@@ -2,6 +2,7 @@
 
 use candid::Principal;
 use canopy_types::api::{Resolution, ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult};
+use canopy_types::recovery::{RetireShardArguments, RetireShardResult};
 use canopy_types::shard::ShardInfo;
 use canopy_types::status::{Alarm, ShardStatus, Status};
 use canopy_types::transfer::{MergeShardArguments, MoveResult, SplitShardArguments, TransferEnd};
@@ -11,8 +12,9 @@ use serde_json::json;
 
 use crate::connection::{Connection, Session, parse_principal};
 use crate::failure::Failure;
+use crate::growth::forecast_text;
 use crate::overview::{add_info, info_of};
-use crate::shown::{confirm, grouped, print_line, table};
+use crate::shown::{confirm, duration_text, from_now, grouped, print_line, print_table, table};
 use crate::transfers::{how_far, refused, status_of, wait};
 
 /// What can be done about a shard.
@@ -47,6 +49,27 @@ pub enum ShardCommand {
         #[command(flatten)]
         waiting: Waiting,
     },
+    /// Takes a shard out of service: what it owns goes to a neighbour, then its memory is given back. Reads and writes go
+    /// on meanwhile.
+    ///
+    /// The memory is given back once no other shard can need the shard's word any more, within some minutes: `shard show`
+    /// tells. The shard stays as a spare, unless --leave is given.
+    #[command(after_help = "Examples:\n  canopy shard retire 1\n  canopy shard retire 1 --into 2 --leave --yes")]
+    Retire {
+        /// The shard: its number, or its canister.
+        shard: String,
+        /// The neighbour: its number, or its canister [default: the one below, or else above].
+        #[arg(long, value_name = "SHARD")]
+        into: Option<String>,
+        /// Have the router part with the canister for good: it is uninstalled, and stays with its controllers and cycles.
+        #[arg(long)]
+        leave: bool,
+        #[command(flatten)]
+        waiting: Waiting,
+        /// Don't ask.
+        #[arg(short, long)]
+        yes: bool,
+    },
 }
 
 /// Whether the end is waited for.
@@ -61,6 +84,7 @@ pub struct Waiting {
 #[derive(Subcommand)]
 pub enum AlarmCommand {
     /// Shows what needs attention.
+    #[command(after_help = "Examples:\n  canopy alarm list\n  canopy alarm list --json")]
     List,
     /// Says how an alarm is to be settled, once its cause has been looked into.
     #[command(
@@ -82,7 +106,7 @@ pub enum AlarmCommand {
     },
 }
 
-/// Shows, splits or merges a shard.
+/// Shows, splits, merges or retires a shard.
 ///
 /// # Errors
 /// What any call can end in, what the router refuses, and that a transfer was cancelled.
@@ -107,7 +131,52 @@ pub async fn shard(connection: &Connection, command: ShardCommand, json: bool) -
             let begun = session.call::<_, MoveResult>("merge_shard", &MergeShardArguments { shard, into }).await?;
             follow(&session, begun, waiting, json).await
         }
+        ShardCommand::Retire { shard, into, leave, waiting, yes } => {
+            let session = connection.open().await?;
+            let status = status_of(&session).await?;
+            let retiring = find(&status, &shard)?;
+            let into = into.as_deref().map(|into| find(&status, into)).transpose()?.map(|shard| shard.index);
+            confirm(&retiring_question(retiring, into, leave), yes).await?;
+            retire(&session, RetireShardArguments { shard: retiring.index, into, leave: Some(leave) }, waiting, json)
+                .await
+        }
     }
+}
+
+fn retiring_question(shard: &ShardStatus, into: Option<ShardIndex>, leave: bool) -> String {
+    let canister = shard.canister.as_ref().map_or("no canister".to_string(), Principal::to_text);
+    let into = into.map_or("a neighbour".to_string(), |into| format!("shard {}", into.0));
+    let then = if leave {
+        "its canister is uninstalled and leaves the service for good, with its cycles"
+    } else {
+        "its memory is given back and it stays as a spare"
+    };
+    let ShardIndex(index) = shard.index;
+    format!("retire shard {index} ({canister})? What it owns ({}) goes to {into}, {then}", range_text(shard.range))
+}
+
+async fn retire(
+    session: &Session,
+    arguments: RetireShardArguments,
+    waiting: Waiting,
+    json: bool,
+) -> Result<(), Failure> {
+    let begun = session.call::<_, RetireShardResult>("retire_shard", &arguments).await?.map_err(refused)?;
+    match begun {
+        Some(id) => follow(session, Ok(id), waiting, json).await?,
+        None if json => print_line(json!({ "transfer": null }))?,
+        None => {}
+    }
+    if json {
+        return Ok(());
+    }
+    let index = arguments.shard.0;
+    print_line(match arguments.leave {
+        Some(true) => {
+            format!("shard {index} leaves `canopy status --json` once it is uninstalled, within some minutes")
+        }
+        _ => format!("shard {index} gives its memory back within some minutes: `canopy shard show {index}` tells"),
+    })
 }
 
 /// Waits for the transfer that was begun, or tells its name.
@@ -124,7 +193,7 @@ async fn follow(session: &Session, begun: MoveResult, waiting: Waiting, json: bo
 }
 
 /// Finds a shard by its number or its canister.
-fn find<'a>(status: &'a Status, text: &str) -> Result<&'a ShardStatus, Failure> {
+pub fn find<'a>(status: &'a Status, text: &str) -> Result<&'a ShardStatus, Failure> {
     let found = match text.parse().map(ShardIndex) {
         Ok(index) => status.shards.iter().find(|shard| shard.index == index),
         Err(_) => {
@@ -166,6 +235,13 @@ async fn show(session: &Session, status: &Status, shard: &ShardStatus, json: boo
     if let Some(transfer) = transfer {
         row("transfer", format!("{} {}", transfer.id, how_far(transfer)));
     }
+    let mut forecasts = status.growth.iter().flat_map(|growth| &growth.shards);
+    if let Some(forecast) = forecasts.find(|forecast| forecast.shard == shard.index) {
+        row("split", forecast_text(forecast));
+        if let Some(seconds) = forecast.seconds_until_out_of_cycles {
+            row("out of cycles in", duration_text(seconds));
+        }
+    }
     match info {
         Ok(info) => {
             row("records", grouped(info.records));
@@ -174,14 +250,16 @@ async fn show(session: &Session, status: &Status, shard: &ShardStatus, json: boo
             row("out of space", if info.out_of_space { "yes" } else { "no" }.to_string());
             row("cycles", grouped(&info.cycles.0));
             row("version", info.code_version);
-            row("roles hold until", info.roles.map_or("-".to_string(), |roles| roles.until_nanoseconds.to_string()));
+            let roles = info.roles.map(|roles| from_now(roles.until_nanoseconds));
+            row("roles hold for", roles.unwrap_or("-".to_string()));
         }
         Err(why) => row("else", why),
     }
-    print_line(lines)
+    print_table(&lines)
 }
 
-fn range_text(range: HashRange) -> String {
+/// Shows what a shard owns.
+pub fn range_text(range: HashRange) -> String {
     if range.is_valid() { range.to_string() } else { "none: a spare".to_string() }
 }
 
@@ -222,7 +300,7 @@ pub async fn alarm(connection: &Connection, command: AlarmCommand, json: bool) -
                 Resolution::TryAgain => "have the step tried again".to_string(),
                 Resolution::Adopt { canister } => format!("adopt canister {canister}"),
             };
-            confirm(&format!("{what}?"), yes)?;
+            confirm(&format!("{what}?"), yes).await?;
             let session = connection.open().await?;
             let arguments = ResolveAlarmArguments { shard: shard.map(ShardIndex), resolution };
             session.call::<_, ResolveAlarmResult>("resolve_alarm", &arguments).await?.map_err(resolve_failure)?;

@@ -1,5 +1,6 @@
 //! The `canopy` command.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,14 +21,21 @@ mod failure;
 mod files;
 mod fleet;
 mod folders;
+mod growth;
 mod identity;
 mod large;
 mod overview;
 mod places;
+mod policy;
+mod quantity;
 mod records;
+mod recover;
 mod scrub;
 mod shown;
 mod transfers;
+
+#[cfg(test)]
+mod tests;
 
 /// What `--help` says about the end.
 const EXIT_CODES: &str = "Exit codes:
@@ -117,6 +125,7 @@ enum Command {
     )]
     Status,
     /// Shows which shard owns what, and what it holds.
+    #[command(after_help = "Examples:\n  canopy shards\n  canopy shards --json")]
     Shards,
     /// Looks for what large values left behind, and for what is missing of them. It only reads.
     ///
@@ -124,7 +133,7 @@ enum Command {
     /// nothing of each other. What is under way is none of that. Ends with status 1 when anything is found.
     #[command(after_help = "Examples:\n  canopy scrub\n  canopy scrub --json")]
     Scrub,
-    /// Shows, splits or merges a shard.
+    /// Shows, splits, merges or retires a shard.
     #[command(subcommand)]
     Shard(fleet::ShardCommand),
     /// Shows or ends transfers of hash ranges between shards.
@@ -133,9 +142,22 @@ enum Command {
     /// Shows or settles what needs an administrator.
     #[command(subcommand)]
     Alarm(fleet::AlarmCommand),
-    /// Shows or changes what each caller may use.
+    /// Gives the shards of a lost router to a new one, which learns from them what the lost one knew.
+    ///
+    /// The way, for who controls the shards: install a new router that makes no shards (`icp deploy router --args '(record {
+    /// without_shards = opt true })'`, under a canister of its own), then run this with --router naming it. Each shard is
+    /// looked at, then told to obey the new router, then the router is told its shards. Nothing is lost, and until then
+    /// shards serve on by themselves. Whatever fails, the same command goes on from there. At the end it tells what is left
+    /// to be done by hand.
+    #[command(
+        after_help = "Examples:\n  canopy status --json > service.json        while all is well: kept for this day\n  canopy \
+                      recover --router NEW --from service.json\n  canopy recover --router NEW bkyz2-fmaaa-aaaaa-qaaaq-cai \
+                      bd3sg-teaaa-aaaaa-qaaba-cai"
+    )]
+    Recover(recover::RecoverOptions),
+    /// Shows or changes what each caller may use, and when shards are split and merged.
     #[command(subcommand)]
-    Policy(administration::PolicyCommand),
+    Policy(policy::PolicyCommand),
     /// Shows or changes who may do what.
     #[command(subcommand)]
     Roles(administration::RolesCommand),
@@ -145,6 +167,7 @@ enum Command {
     )]
     Call(call::CallOptions),
     /// Prints the principal of the caller.
+    #[command(after_help = "Examples:\n  canopy principal --identity me.pem")]
     Principal,
     /// Prints completions for a shell.
     #[command(after_help = "Examples:\n  canopy completions bash > ~/.local/share/bash-completion/completions/canopy")]
@@ -188,15 +211,19 @@ fn talk(connection: &Connection, command: Command, json: bool) -> Result<(), Fai
             | Command::Call(_)
             | Command::Shard(_)
             | Command::Transfer(_)
+            | Command::Recover(_)
             | Command::Alarm(_)
             | Command::Bench(_)
     );
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         tokio::select! {
             done = run(connection, command, &ending, json) => done,
             failure = interrupted(ends_whole.then_some(&ending), writes, json) => Err(failure),
         }
-    })
+    });
+    // A question may still wait for its answer.
+    runtime.shutdown_background();
+    done
 }
 
 async fn run(connection: &Connection, command: Command, ending: &Ending, json: bool) -> Result<(), Failure> {
@@ -214,8 +241,9 @@ async fn run(connection: &Connection, command: Command, ending: &Ending, json: b
         Command::Scrub => scrub::run(connection, json).await,
         Command::Shard(command) => fleet::shard(connection, command, json).await,
         Command::Transfer(command) => transfers::transfer(connection, command, json).await,
+        Command::Recover(options) => recover::run(connection, options, json).await,
         Command::Alarm(command) => fleet::alarm(connection, command, json).await,
-        Command::Policy(command) => administration::policy(connection, command, json).await,
+        Command::Policy(command) => policy::policy(connection, command, json).await,
         Command::Roles(command) => administration::roles(connection, command, json).await,
         Command::Dev(_) | Command::Demo { .. } | Command::Principal | Command::Completions { .. } => {
             unreachable!("INVARIANT: these speak to no router")
@@ -230,6 +258,10 @@ async fn interrupted(ending: Option<&Ending>, writes: bool, json: bool) -> Failu
         if tokio::signal::ctrl_c().await.is_err() {
             // Without signals, nobody can interrupt.
             std::future::pending::<()>().await;
+        }
+        // Terminals show it as ^C, in the line of whatever stands there.
+        if std::io::stderr().is_terminal() {
+            eprintln!();
         }
     };
     pressed().await;

@@ -10,7 +10,8 @@ use crate::administration::not_allowed;
 use crate::connection::{Connection, Session};
 use crate::failure::{Failure, Kind};
 use crate::fleet::alarm_text;
-use crate::shown::{grouped, print_line, table};
+use crate::growth::{growth_json, lines as growth_lines};
+use crate::shown::{grouped, print_line, print_table, table};
 use crate::transfers::how_far;
 
 /// Shows how the router is; fails when it needs attention.
@@ -53,7 +54,13 @@ pub async fn status(connection: &Connection, json: bool) -> Result<(), Failure> 
         {
             row("shards not told of roles", grouped(roles.untold.len()));
         }
-        print_line(lines)?;
+        if let Some(growth) = &status.growth {
+            row("spares", format!("{}, and {} wanted", growth.spares, growth.spares_wanted));
+        }
+        print_table(&lines)?;
+        for line in status.growth.iter().flat_map(growth_lines) {
+            print_line(line)?;
+        }
         for alarm in &alarms {
             print_line(format!("alarm: {alarm}"))?;
         }
@@ -94,6 +101,7 @@ fn status_json(status: &Status, router: String, alarms: &[String]) -> serde_json
         "cycles": status.cycles.0.to_string(),
         "liquid_cycles": status.liquid_cycles.0.to_string(),
         "open_calls": status.open_calls,
+        "growth": status.growth.as_ref().map(growth_json),
         "administrators": status.administrators.iter().map(|principal| principal.to_text()).collect::<Vec<_>>(),
     })
 }
@@ -125,7 +133,7 @@ pub async fn shards(connection: &Connection, json: bool) -> Result<(), Failure> 
         }
         lines.add_row(cells);
     }
-    if json { Ok(()) } else { print_line(lines) }
+    if json { Ok(()) } else { print_table(&lines) }
 }
 
 /// Asks a shard about itself; why not, in words, when it doesn't say.

@@ -231,7 +231,7 @@ fn tell_large(key: &[u8], record: &LargeRecord, output: Option<&Path>, json: boo
 /// Removes a record.
 pub async fn delete(connection: &Connection, options: DeleteOptions, json: bool) -> Result<(), Failure> {
     let key = parse_key(&options.key, options.hex)?;
-    confirm(&format!("remove the record of {}?", key_text(&key)), options.yes)?;
+    confirm(&format!("remove the record of {}?", key_text(&key)), options.yes).await?;
     let mut delete = Delete::new(key.clone());
     if let Some(version) = options.if_version {
         delete = delete.if_version(Version(version));

@@ -1,6 +1,7 @@
 //! How keys, values and lists are read and shown, for people and for machines.
 
 use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +13,9 @@ use crate::failure::Failure;
 
 #[cfg(test)]
 mod tests;
+
+/// Spaces between two columns of a table.
+const COLUMN_GAP: u16 = 2;
 
 /// Reads a key from the command line: as text, or in hexadecimal.
 pub fn parse_key(text: &str, is_hex: bool) -> Result<Vec<u8>, Failure> {
@@ -52,6 +56,14 @@ pub fn print_line(line: impl std::fmt::Display) -> Result<(), Failure> {
     print_bytes(format!("{line}\n").as_bytes())
 }
 
+/// Prints a table on stdout.
+///
+/// # Errors
+/// As for `print_line`.
+pub fn print_table(table: &Table) -> Result<(), Failure> {
+    print_line(table.trim_fmt())
+}
+
 /// Prints bytes on stdout.
 ///
 /// # Errors
@@ -66,7 +78,7 @@ pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When the answer is no, or nobody can be asked.
-pub fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
+pub async fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
@@ -74,8 +86,13 @@ pub fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
         return Err(Failure::local(format!("nobody can be asked: {question} (give --yes to answer yes)")));
     }
     eprint!("{question} [y/N] ");
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer).map_err(|error| Failure::local(format!("can't read the answer: {error}")))?;
+    // On a thread of its own, so that Ctrl-C is heard meanwhile.
+    let asked = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map(|_| answer)
+    });
+    let answer = asked.await.map_err(io::Error::from).flatten();
+    let answer = answer.map_err(|error| Failure::local(format!("can't read the answer: {error}")))?;
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),
         _ => Err(Failure::local("left as it is")),
@@ -86,8 +103,11 @@ pub fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
 pub fn table(header: &[&str], numbers: usize) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
-    for column in table.column_iter_mut().skip(numbers) {
-        column.set_cell_alignment(CellAlignment::Right);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, COLUMN_GAP));
+        if index >= numbers {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
     table
 }
@@ -98,6 +118,29 @@ pub fn grouped(number: impl ToString) -> String {
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).expect("digits are ASCII")).collect();
     groups.join(",")
+}
+
+/// Says how long ago something was, by this machine's clock; no time at all when that is behind.
+pub fn ago(nanoseconds: u64) -> String {
+    let passed = SystemTime::now().duration_since(moment(nanoseconds)).unwrap_or_default();
+    format!("{} ago", duration_text(passed.as_secs()))
+}
+
+/// Says how long it is until something, by this machine's clock; no time at all when it is over.
+pub fn from_now(nanoseconds: u64) -> String {
+    let left = moment(nanoseconds).duration_since(SystemTime::now()).unwrap_or_default();
+    duration_text(left.as_secs())
+}
+
+fn moment(nanoseconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_nanos(nanoseconds)
+}
+
+/// Shows a time in the greatest unit of which there are two.
+pub fn duration_text(seconds: u64) -> String {
+    let units = [("d", 86_400), ("h", 3_600), ("min", 60)];
+    let (unit, length) = units.into_iter().find(|(_, length)| seconds >= 2 * length).unwrap_or(("s", 1));
+    format!("{} {unit}", grouped(seconds / length))
 }
 
 /// Makes a bar of so many bytes on stderr, shown to people only.

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use crate::administration::not_allowed;
 use crate::connection::{Connection, Session};
 use crate::failure::{Failure, Kind};
-use crate::shown::{confirm, grouped, print_line, spinner, table};
+use crate::shown::{confirm, grouped, print_line, print_table, spinner, table};
+
+mod abandon;
 
 /// Time between two looks at a transfer that is waited for.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -30,6 +32,7 @@ const UNSEEN_MAX: u32 = 10;
 #[derive(Subcommand)]
 pub enum TransferCommand {
     /// Shows the ranges that change hands, and the last that did.
+    #[command(after_help = "Examples:\n  canopy transfer list\n  canopy transfer list --json")]
     List,
     /// Ends a transfer that is not done. Its range stays with the shard that it was to come from, unless it has changed
     /// hands by then.
@@ -37,6 +40,26 @@ pub enum TransferCommand {
     Cancel {
         /// The transfer, as `transfer list` shows it.
         id: String,
+        /// Don't ask.
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Opens a range again whose target is lost for ever: deleted, or uninstalled. What the target took in is lost.
+    ///
+    /// While a range is being handed over, it is closed until the target says whether it owns it. If the target never
+    /// answers again, the range stays closed, and only this opens it. Writes that the target did after the range was
+    /// closed are lost. If the target still has its code and data, this is refused: two shards would own the range.
+    #[command(
+        after_help = "Examples:\n  canopy transfer abandon 00112233445566778899aabbccddeeff\n  canopy transfer abandon \
+                      00112233445566778899aabbccddeeff --source bkyz2-fmaaa-aaaaa-qaaaq-cai"
+    )]
+    Abandon {
+        /// The transfer, as `transfer list` shows it, or `recover` names it.
+        id: String,
+        /// The shard that the range was to come from: its number, or its canister. For transfers that the router doesn't
+        /// know, because it is a new one.
+        #[arg(long, value_name = "SHARD")]
+        source: Option<String>,
         /// Don't ask.
         #[arg(short, long)]
         yes: bool,
@@ -56,11 +79,15 @@ pub async fn transfer(connection: &Connection, command: TransferCommand, json: b
         }
         TransferCommand::Cancel { id, yes } => {
             let id = parse_id(&id)?;
-            confirm(&format!("cancel transfer {id}?"), yes)?;
+            confirm(&format!("cancel transfer {id}?"), yes).await?;
             let session = connection.open().await?;
             let stopped = session.call::<_, StopTransferResult>("stop_transfer", &StopTransferArguments { id }).await?;
             stopped.map_err(refused)?;
             wait(&session, id, TransferEnd::Cancelled, json).await
+        }
+        TransferCommand::Abandon { id, source, yes } => {
+            let id = parse_id(&id)?;
+            abandon::run(&connection.open().await?, id, source.as_deref(), yes, json).await
         }
     }
 }
@@ -138,7 +165,7 @@ fn list(status: &Status, json: bool) -> Result<(), Failure> {
             number(numbers.map(|numbers| numbers.2)),
         ]);
     }
-    print_line(lines)?;
+    print_table(&lines)?;
     let failing = transfers.iter().filter(|transfer| transfer.failed_attempts > 0 || lacks_cycles(transfer));
     for (transfer, why) in failing.filter_map(|transfer| Some((transfer, transfer.last_failure.as_ref()?))) {
         let times = match transfer.failed_attempts {

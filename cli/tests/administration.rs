@@ -65,13 +65,43 @@ fn the_policy_is_shown_and_set() {
     let set = network.json(&["policy", "set", "--open-uploads", "7", "--chunk-minutes", "2"]);
     let uploads = json!([set["open_uploads_max"], set["chunks_kept_milliseconds"], set["upload_open_milliseconds"]]);
     assert_eq!(uploads, json!([7, 120_000, 86_400_000]));
-    network.run(&["policy", "set", "--open-uploads", "0"]).failed(3, "uploads.open_uploads_max can't be 0");
-    network.run(&["policy", "set", "--bytes-per-minute", "7"]).failed(3, "bytes_per_minute_max can't be 7");
+    network.run(&["policy", "set", "--open-uploads", "0"]).failed(3, "uploads.open_uploads_max can't be 0: 1 to 4,096");
+    let refused = network.run(&["policy", "set", "--bytes-per-minute", "7"]);
+    refused.failed(3, "bytes_per_minute_max can't be 7 bytes: 2 MiB to 1 PiB, or off");
     assert!(network.done(&["policy", "show"]).contains("6,000"));
     assert_eq!(
         network.json(&["policy", "set", "--operations-per-minute", "0"])["operations_per_minute_max"],
         json!(null)
     );
+}
+
+#[test]
+fn the_policy_of_growth_is_shown_with_defaults_and_set_in_units() {
+    let network = Network::start();
+    let shown = network.done(&["policy", "show"]);
+    for default in ["32 GiB (default)", "128 GiB (default)", "2 GiB (default)", "300,000 (default)", "as forecast"] {
+        assert!(shown.contains(default), "{default} in {shown}");
+    }
+    let sizes =
+        ["--split-at-record-bytes", "16GiB", "--split-at-stable-bytes", "64GiB", "--split-at-heap-bytes", "off"];
+    let counts = ["--split-at-operations-per-minute", "100k", "--split-at-instructions-per-minute", "20G"];
+    let others = ["--splits-per-hour", "3", "--merge-below-record-bytes", "1GiB", "--spares", "1"];
+    let set = network.json(&[&["policy", "set"], &sizes[..], &counts, &others].concat());
+    assert_eq!(set, network.json(&["policy", "show"]));
+    let of = |names: [&str; 4]| names.map(|name| set[name].as_u64().expect("a number"));
+    let bytes = ["split_at_record_bytes", "split_at_stable_bytes", "split_at_heap_bytes", "merge_below_record_bytes"];
+    assert_eq!(of(bytes), [16 << 30, 64 << 30, 0, 1 << 30]);
+    let counts =
+        ["split_at_operations_per_minute", "split_at_instructions_per_minute", "splits_per_hour_max", "spares_min"];
+    assert_eq!(of(counts), [100_000, 20_000_000_000, 3, 1]);
+    let off = network.done(&["policy", "set", "--splits-per-hour", "off", "--spares", "off"]);
+    assert!(off.contains("as forecast") && off.contains("16 GiB"), "{off}");
+    let refused = |arguments: &[&str]| network.run(&[&["policy", "set"], arguments].concat());
+    refused(&["--split-at-record-bytes", "1KiB"]).failed(3, "can't be 1 KiB: 64 KiB to 400 GiB, or off");
+    refused(&["--merge-below-record-bytes", "9GiB"]).failed(3, "half of split_at_record_bytes, 8 GiB, at most");
+    refused(&["--split-at-record-bytes", "much"]).failed(2, "a size is a whole number");
+    refused(&["--spares", "some"]).failed(2, "a count is a whole number");
+    refused(&["--open-uploads", "off"]).failed(2, "a count is a whole number");
 }
 
 #[test]
@@ -82,7 +112,7 @@ fn shells_get_completions_and_people_examples() {
         assert!(completions.contains("import") && completions.contains("canopy"), "{shell}");
     }
     assert!(run(command(home.path(), &["--help"]), b"").done().contains("Exit codes:"));
-    for name in ["dev", "demo", "put", "get", "delete", "scan", "import", "export", "status"] {
+    for name in ["dev", "demo", "put", "get", "delete", "scan", "import", "export", "status", "shards", "recover"] {
         let help = run(command(home.path(), &[name, "--help"]), b"").done();
         assert!(help.contains("Examples:") && help.contains(&format!("canopy {name}")), "{name}");
     }

@@ -15,6 +15,7 @@ fn what_is_not_there_is_named() {
     network.run(&["get", "a", "--network", url]).failed(2, "--router");
     network.run(&["get", "a", "--router", "nobody"]).failed(2, "`nobody` is no principal");
     other(&["get", "a", "--network", "http://127.0.0.1:1", "--router", &network.router]).failed(5, "127.0.0.1:1");
+    other(&["get", "a", "--network", "http://", "--router", &network.router]).failed(2, "`http://` is no URL");
     let root_key = network.root_key.as_str();
     let unreached = ["--network", "http://127.0.0.1:1", "--router", &network.router, "--root-key", root_key];
     other(&[&["put", "a", "x"][..], &unreached].concat()).failed(5, "is not reached");

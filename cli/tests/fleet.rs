@@ -43,6 +43,27 @@ fn a_shard_is_split_and_merged_and_nothing_is_missing() {
 }
 
 #[test]
+fn a_shard_is_retired_and_what_it_owned_is_its_neighbour_s() {
+    let network = Network::start_with(&["--shards", "3"]);
+    for number in 0..20 {
+        network.done(&["put", &format!("key {number}"), &format!("value {number}")]);
+    }
+    network.run(&["shard", "retire", "1"]).failed(2, "nobody can be asked: retire shard 1");
+    let told = network.done(&["shard", "retire", "1", "--into", "2", "--yes"]);
+    assert!(told.contains("shard 1 has handed") && told.contains("to shard 2"), "{told}");
+    assert!(told.contains("gives its memory back"), "{told}");
+    assert!(network.done(&["shard", "show", "1"]).contains("none: a spare"));
+    // It owns nothing any more, so nothing moves.
+    assert_eq!(network.json(&["shard", "retire", "1", "--leave", "--yes"]), json!({ "transfer": null }));
+    let gone = network.json(&["shard", "retire", "0", "--leave", "--yes"]);
+    assert_eq!((&gone["stage"], &gone["source"], &gone["target"]), (&json!("Done"), &json!(0), &json!(2)));
+    network.run(&["shard", "retire", "2", "--yes"]).failed(3, "owns everything");
+    for number in 0..20 {
+        assert_eq!(network.run(&["get", &format!("key {number}")]).output, format!("value {number}").as_bytes());
+    }
+}
+
+#[test]
 fn moves_that_can_t_be_are_refused_with_the_reason() {
     let network = Network::start();
     network.run(&["shard", "split", "9"]).failed(3, "the router has no shard 9");
@@ -51,6 +72,9 @@ fn moves_that_can_t_be_are_refused_with_the_reason() {
     network.run(&["shard", "split", "0", "--at", "xyz"]).failed(2, "is no hash");
     network.run(&["shard", "split", "0", "--at", "0"]).failed(3, "can't be cut there");
     network.run(&["shard", "merge", "0", "--into", "0"]).failed(3, "don't touch");
+    network.run(&["shard", "retire", "9", "--yes"]).failed(3, "the router has no shard 9");
+    network.run(&["shard", "retire", "0", "--into", "0", "--yes"]).failed(3, "don't touch");
+    network.run(&["transfer", "abandon", "12", "--yes"]).failed(2, "is no transfer");
     network.run(&["transfer", "cancel", "12", "--yes"]).failed(2, "is no transfer");
     network.run(&["transfer", "cancel", &"12".repeat(16), "--yes"]).failed(3, "no such transfer runs");
     network.run(&["transfer", "cancel", &"12".repeat(16)]).failed(2, "nobody can be asked");

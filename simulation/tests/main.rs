@@ -22,14 +22,8 @@ const ENUMERATION_EVERY: usize = 53;
 const REGRESSIONS: &str = include_str!("regressions.txt");
 
 fn campaign(seeds: Vec<u64>, options: Options, repeat_every: usize) -> Summary {
-    let campaign = Campaign {
-        seeds,
-        options,
-        threads: THREADS,
-        repeat_every,
-        shrink_runs_max: 10,
-        service: Service::CURRENT,
-    };
+    let campaign =
+        Campaign { seeds, options, threads: THREADS, repeat_every, shrink_runs_max: 10, service: Service::CURRENT };
     campaign.run(&ProgressBar::hidden(), &|_, _| {})
 }
 

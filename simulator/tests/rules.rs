@@ -139,7 +139,7 @@ fn a_round_ends_after_the_chosen_message_and_the_next_one_goes_on() {
 fn a_canister_that_is_full_gets_no_memory_until_it_is_not() {
     on_stack(|| {
         let (mut net, a, b) = pair();
-        let mut grow = |net: &mut Net, of: Principal| {
+        let grow = |net: &mut Net, of: Principal| {
             net.call(of, p().konst(1).stable_grow().push().reply()).map(|reply| reply[..] != [0xff; 8])
         };
         net.0.set_canister_full(&a, true);

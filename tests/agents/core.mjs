@@ -7,9 +7,9 @@ import { Actor, CanisterStatus, HttpAgent } from "@icp-sdk/core/agent";
 import { IDL } from "@icp-sdk/core/candid";
 import { DelegationChain, DelegationIdentity, ECDSAKeyIdentity, Ed25519KeyIdentity } from "@icp-sdk/core/identity";
 import { Secp256k1KeyIdentity } from "@icp-sdk/core/identity/secp256k1";
-import { Principal } from "@icp-sdk/core/principal";
 
-import { initArguments, management, router } from "./interfaces.mjs";
+import { initArguments, router } from "./interfaces.mjs";
+import { installer } from "./network.mjs";
 
 const ROUTER_CYCLES = 100_000_000_000_000n;
 const READY_MILLISECONDS_MAX = 60_000;
@@ -37,20 +37,9 @@ async function identities() {
 
 /** Deploys a router whose writers are given, and waits until it serves. */
 async function deploy(network, agent, wasm, writers) {
-  const create = Principal.fromUint8Array(network.canisterId);
-  const actor = (effectiveCanisterId) =>
-    Actor.createActor(management, {
-      agent,
-      canisterId: Principal.managementCanister(),
-      callTransform: () => ({ effectiveCanisterId }),
-    });
-  const { canister_id: id } = await actor(create).provisional_create_canister_with_cycles({
-    amount: [ROUTER_CYCLES],
-    settings: [],
-  });
-  const argument = IDL.encode([initArguments], [{ writers: [writers] }]);
-  const code = { mode: { install: null }, canister_id: id, wasm_module: await readFile(wasm), arg: argument };
-  await actor(id).install_code(code);
+  const { create, install } = installer(network, agent);
+  const id = await create(ROUTER_CYCLES);
+  await install(id, await readFile(wasm), IDL.encode([initArguments], [{ writers: [writers] }]));
   const service = Actor.createActor(router, { agent, canisterId: id });
   const end = Date.now() + READY_MILLISECONDS_MAX;
   while (!(await service.status()).Ok.ready) {
@@ -95,6 +84,7 @@ async function readState(agent, id, controller) {
   assert.match(state.get("candid"), /service/);
 }
 
+/** Checks all this; answers the router and who owns it, for what follows. */
 export async function check(network, wasm) {
   const keys = await identities();
   const writers = Object.values(keys).map((identity) => identity.getPrincipal());
@@ -114,4 +104,5 @@ export async function check(network, wasm) {
   const service = Actor.createActor(router, { agent: stranger, canisterId: id });
   await assert.rejects(service.put({ key: bytes("k"), value: bytes("v") }), /IC0406/);
   console.log("core: a stranger is refused");
+  return { id, identity: keys.ed25519, agent: owner };
 }

@@ -7,11 +7,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-import { Actor, HttpAgent } from "@icp-sdk/core/agent";
+import { HttpAgent } from "@icp-sdk/core/agent";
 import { Secp256k1KeyIdentity } from "@icp-sdk/core/identity/secp256k1";
 import { Principal } from "@icp-sdk/core/principal";
 
-import { management } from "./interfaces.mjs";
+import { installer } from "./network.mjs";
 
 const ROUTER_CYCLES = 100_000_000_000_000n;
 const COMMAND_MILLISECONDS_MAX = 900_000;
@@ -98,12 +98,7 @@ async function createWith(icp) {
 async function createFor(network, controller) {
   const identity = Secp256k1KeyIdentity.generate();
   const agent = await HttpAgent.create({ host: network.gateway, identity, shouldFetchRootKey: true });
-  const effectiveCanisterId = Principal.fromUint8Array(network.canisterId);
-  const canisterId = Principal.managementCanister();
-  const actor = Actor.createActor(management, { agent, canisterId, callTransform: () => ({ effectiveCanisterId }) });
-  const settings = [{ controllers: [[controller]] }];
-  const created = await actor.provisional_create_canister_with_cycles({ amount: [ROUTER_CYCLES], settings });
-  return created.canister_id;
+  return installer(network, agent).create(ROUTER_CYCLES, [{ controllers: [[controller]] }]);
 }
 
 async function untilReady(status) {

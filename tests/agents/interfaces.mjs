@@ -35,6 +35,9 @@ const record = IDL.Record({ value: IDL.Vec(IDL.Nat8), version: IDL.Nat64 });
 // What an error holds is of no interest: none is expected.
 const result = (ok) => IDL.Variant({ Ok: ok, Err: IDL.Reserved });
 
+const role = IDL.Variant({ Reader: IDL.Null, Writer: IDL.Null, Administrator: IDL.Null });
+const grant = IDL.Record({ grantee: IDL.Opt(IDL.Principal), role, prefix: IDL.Opt(bytes) });
+
 export const initArguments = IDL.Record({ writers: IDL.Opt(IDL.Vec(IDL.Principal)) });
 
 export const router = () =>
@@ -47,5 +50,6 @@ export const router = () =>
     get: IDL.Func([key], [result(IDL.Opt(record))], []),
     get_query: IDL.Func([key], [result(IDL.Opt(record))], ["query"]),
     scan: IDL.Func([IDL.Record({ cursor: IDL.Opt(bytes), records_max: IDL.Opt(IDL.Nat32) })], [result(page)], []),
+    grant: IDL.Func([grant], [result(IDL.Null)], []),
     status: IDL.Func([], [result(IDL.Record({ ready: IDL.Bool }))], ["query"]),
   });

@@ -5,6 +5,11 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { Actor } from "@icp-sdk/core/agent";
+import { Principal } from "@icp-sdk/core/principal";
+
+import { management } from "./interfaces.mjs";
+
 const START_MILLISECONDS_MAX = 20_000;
 const POLL_MILLISECONDS = 20;
 
@@ -33,6 +38,23 @@ export async function startNetwork(root, subnets) {
     await stop();
     throw error;
   }
+}
+
+/** Answers how to create canisters, as networks without a cycles ledger allow, and how to install code in them. */
+export function installer(network, agent) {
+  const canisterId = Principal.managementCanister();
+  const about = (effectiveCanisterId) =>
+    Actor.createActor(management, { agent, canisterId, callTransform: () => ({ effectiveCanisterId }) });
+  return {
+    async create(cycles, settings = []) {
+      const somewhere = about(Principal.fromUint8Array(network.canisterId));
+      const created = await somewhere.provisional_create_canister_with_cycles({ amount: [cycles], settings });
+      return created.canister_id;
+    },
+    async install(id, wasm, arg) {
+      await about(id).install_code({ mode: { install: null }, canister_id: id, wasm_module: wasm, arg });
+    },
+  };
 }
 
 async function portIn(file) {

@@ -62,7 +62,7 @@ pub async fn run(connection: &Connection, options: ExportOptions, ending: &Endin
     });
     let is_empty = fs::read_dir(folder).map_err(failed)?.next().is_none();
     if before.is_none() && !is_empty {
-        confirm(&format!("{} holds files, and some may be replaced; go on?", folder.display()), options.yes)?;
+        confirm(&format!("{} holds files, and some may be replaced; go on?", folder.display()), options.yes).await?;
     }
     let mut tally = Tally { before: before.as_ref().map_or(0, |progress| progress.files), ..Tally::default() };
     let cursor = before.and_then(|progress| STANDARD.decode(progress.cursor).ok());

@@ -22,3 +22,9 @@ fn different_keys_are_shown_differently_and_in_one_line() {
     assert_eq!(shown.len(), keys.len());
     assert!(shown.iter().all(|text| !text.contains('\n')));
 }
+
+#[test]
+fn times_are_shown_in_units_that_people_think_in() {
+    let shown = [1, 90, 120, 7_199, 7_200, 172_799, 172_800].map(duration_text);
+    assert_eq!(shown, ["1 s", "90 s", "2 min", "119 min", "2 h", "47 h", "2 d"]);
+}

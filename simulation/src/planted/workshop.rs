@@ -41,12 +41,14 @@ impl Workshop {
     /// An edit that no longer fits, or sources that don't compile.
     pub fn test_transfers(&self, planted: &Planted) -> Result<Option<String>, String> {
         let sources = self.plant(planted)?;
-        let built = self.cargo(&sources, &["test", "--release", "--quiet", "--package", "canopy-shard", "--lib", "--no-run"])?;
+        let built =
+            self.cargo(&sources, &["test", "--release", "--quiet", "--package", "canopy-shard", "--lib", "--no-run"])?;
         if !built.status.success() {
             let text = String::from_utf8_lossy(&built.stderr);
             return Err(format!("the shard's tests with the bug can't be built: {text}"));
         }
-        let tested = self.cargo(&sources, &["test", "--release", "--package", "canopy-shard", "--lib", "transfer::"])?;
+        let tested =
+            self.cargo(&sources, &["test", "--release", "--package", "canopy-shard", "--lib", "transfer::"])?;
         let text = String::from_utf8_lossy(&tested.stdout);
         let failed = text.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
         Ok(failed.map(str::to_string))
