@@ -37,14 +37,19 @@ pub enum PolicyCommand {
                       4GiB\n  canopy policy set --splits-per-hour off     splits nothing by itself\n  canopy policy set \
                       --spares 2"
     )]
-    Set {
-        #[command(flatten)]
-        rates: RateSettings,
-        #[command(flatten)]
-        growth: GrowthSettings,
-        #[command(flatten)]
-        uploads: UploadSettings,
-    },
+    Set(Box<SetOptions>),
+}
+
+/// What `policy set` is given.
+#[derive(Args)]
+#[group(skip)]
+pub struct SetOptions {
+    #[command(flatten)]
+    rates: RateSettings,
+    #[command(flatten)]
+    growth: GrowthSettings,
+    #[command(flatten)]
+    uploads: UploadSettings,
 }
 
 /// Settings of what each caller may use per minute.
@@ -160,7 +165,8 @@ pub async fn policy(connection: &Connection, command: PolicyCommand, json: bool)
     let session = connection.open().await?;
     let policy = match command {
         PolicyCommand::Show => ask(&session).await?,
-        PolicyCommand::Set { rates, growth, uploads } => {
+        PolicyCommand::Set(settings) => {
+            let SetOptions { rates, growth, uploads } = *settings;
             // The service takes all four together.
             let uploads = match uploads.is_any() {
                 true => Some(uploads.change(ask(&session).await?.upload_policy())),
