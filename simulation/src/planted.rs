@@ -460,14 +460,14 @@ thread_local! {
                 find: "        range: entry.range,",
                 replace: "        range: if entry.index.0 == 3 { canopy_types::HashRange::FULL } else { entry.range },",
             },
-            Edit { file: "router/src/journal.rs", find: " || info.range != entry.range", replace: "" },
+            Edit { file: "router/src/journal/answers.rs", find: " || info.range != entry.range", replace: "" },
         ],
     },
     Planted {
         name: "creation-tried-again",
         checker: Checker::Canisters,
         edits: &[Edit {
-            file: "router/src/journal.rs",
+            file: "router/src/journal/answers.rs",
             find: "                self.alarm = Some(Alarm::CreationAnswerLost { shard, asked_at_nanoseconds: asked_at });",
             replace: "                let _ = (shard, asked_at);
                 self.fail(step, \"the answer was lost\".to_string(), now);",
@@ -634,7 +634,7 @@ thread_local! {
         name: "router-believes-too-early",
         checker: Checker::Cover,
         edits: &[Edit {
-            file: "router/src/transfers.rs",
+            file: "router/src/transfers/running.rs",
             find: "            _ => {
                 let stops = self.stop.is_some()",
             replace: "            (_, TransferPhase::HandingOver) => Next::End(TransferEnd::Done),

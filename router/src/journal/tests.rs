@@ -1,8 +1,9 @@
 use super::*;
 use candid::Nat;
+use canopy_types::codec;
 use canopy_types::funding::{FundingLimit, FundingShortage};
 use canopy_types::limits::TAG_SEED_BYTES;
-use canopy_types::shard::ShardError;
+use canopy_types::shard::{ShardError, ShardInfo};
 
 const ROUTER: Principal = Principal::management_canister();
 const HASH: [u8; 32] = [9; 32];

@@ -15,7 +15,7 @@ use canopy_types::transfer::{TransferSide, TransferStage};
 use canopy_types::{ShardIndex, TransferId};
 use serde::Deserialize;
 
-use super::{Next, RETRY_LAST_NANOSECONDS, Running};
+use super::running::{Next, RETRY_LAST_NANOSECONDS, Running};
 use crate::funding::{Purse, Spending};
 use crate::journal::Answer;
 

@@ -1,8 +1,14 @@
+use super::running::*;
 use super::*;
 use canopy_types::codec::encode;
 use canopy_types::growth::ShardReading;
-use canopy_types::shard::ShardInfo;
-use canopy_types::{KeyHash, Version};
+use canopy_types::shard::{ShardInfo, ShardInfoResult};
+use canopy_types::status::ShardStage;
+use canopy_types::transfer::{
+    BeginTransferArguments, BeginTransferResult, CancelTransferResult, TransferError, TransferPhase, TransferProgress,
+    TransferProgressResult, TransferSide,
+};
+use canopy_types::{KeyHash, Version, codec};
 use serde_bytes::ByteBuf;
 
 use crate::readings::tests::reading;

@@ -5,8 +5,9 @@ use canopy_types::transfer::{
 };
 
 use super::*;
+use crate::transfers::Send;
+use crate::transfers::running::ATTEMPTS_MAX;
 use crate::transfers::tests::{MEASURED_BYTES, SECOND, SHARD, SPARE, World, canister, progress};
-use crate::transfers::{ATTEMPTS_MAX, Send};
 use canopy_types::codec;
 
 /// What a shard lacks in most of these tests, and what it is sent then.
