@@ -3,17 +3,20 @@
 //!
 //! [`cells`] says what is measured, [`world`] makes the network, [`measure`] puts load on it by canisters on other subnets
 //! (`benches/driver/`) or by users ([`outside`]), [`watch`] looks at what only the simulator tells, [`phases`] takes
-//! operations apart, [`report`] and [`charts`] show it all. Time stands still while something is measured: a round comes a
+//! operations apart, [`large`] puts and reads values of many chunks, [`report`] and [`charts`] show it all. Time stands still while something is measured: a round comes a
 //! nanosecond after the one before, so clocks count rounds.
 
 mod cells;
 mod charts;
 pub mod checks;
 mod compared;
+mod large;
 mod measure;
 mod outside;
 mod phases;
 mod report;
+mod scaling;
+mod tuning;
 mod watch;
 mod world;
 
@@ -38,19 +41,32 @@ pub struct Plan {
     cells: Vec<Cell>,
     size: Size,
     phases: bool,
+    large: large::Sizes,
 }
 
 impl Plan {
     /// For the report.
     pub fn full() -> Self {
         let places = Places { subnets: 4, each: 4 };
-        Self { name: "load", cells: cells::all(), size: Size { operations: 10_000, places }, phases: true }
+        Self {
+            name: "load",
+            cells: cells::all(),
+            size: Size { operations: 10_000, places },
+            phases: true,
+            large: large::FULL,
+        }
     }
 
     /// For CI: seconds.
     pub fn small() -> Self {
         let places = Places { subnets: 1, each: 4 };
-        Self { name: "load-small", cells: cells::small(), size: Size { operations: 2_000, places }, phases: false }
+        Self {
+            name: "load-small",
+            cells: cells::small(),
+            size: Size { operations: 2_000, places },
+            phases: false,
+            large: large::SMALL,
+        }
     }
 }
 
@@ -74,6 +90,11 @@ pub fn run(
     if plan.phases && is_wanted("phases") {
         say("phases");
         phases::measure(&mut figures, &modules);
+        tell(&figures)?;
+    }
+    if is_wanted(large::NAME) {
+        say(large::NAME);
+        large::measure(&mut figures, &modules, &plan.large);
         tell(&figures)?;
     }
     let cells: Vec<&Cell> = plan.cells.iter().filter(|cell| is_wanted(&cell.name)).collect();

@@ -33,6 +33,8 @@ pub enum Structure {
     Load,
     /// Parts of what is done for an operation.
     Phases,
+    /// Values that are put and read chunk by chunk.
+    Large,
 }
 
 /// In what a figure is told.
@@ -87,8 +89,21 @@ pub enum Measure {
     RoundsPerBillion,
     /// Operations of 1,000,000 that were turned away then.
     RefusedPerMillion,
+    /// Of them, those that were turned away because as many calls were open as may be, and those that somebody else was
+    /// always ahead of.
+    CallsOpenPerMillion,
+    BeatenPerMillion,
     /// What binds then, by its number.
     Bound,
+    /// How much of what binds was used then, in thousandths.
+    BoundUsed,
+    /// Pages that the shards dirty then, per 1,000 operations.
+    FullShardPagesPerThousand,
+    /// Cycles of the service, and what of them the platform takes for the value's own bytes, per MiB.
+    CyclesPerMebibyte,
+    FeesPerMebibyte,
+    /// Rounds for 1,000 MiB.
+    RoundsPerThousandMebibytes,
 }
 
 impl Measure {
@@ -120,7 +135,14 @@ impl Measure {
             Measure::Rounds999 => "rounds, 999 of 1,000",
             Measure::RoundsPerBillion => "rounds per billion",
             Measure::RefusedPerMillion => "turned away per million",
+            Measure::CallsOpenPerMillion => "turned away per million, calls open",
+            Measure::BeatenPerMillion => "turned away per million, others ahead",
             Measure::Bound => "number of what binds",
+            Measure::BoundUsed => "thousandths of what binds",
+            Measure::FullShardPagesPerThousand => "dirty pages of the shards per 1,000, at full load",
+            Measure::CyclesPerMebibyte => "cycles per MiB",
+            Measure::FeesPerMebibyte => "fees for bytes per MiB",
+            Measure::RoundsPerThousandMebibytes => "rounds per 1,000 MiB",
         }
     }
 }
@@ -163,6 +185,7 @@ impl fmt::Display for Key {
             Structure::Direct => "direct",
             Structure::Load => "load",
             Structure::Phases => "phases",
+            Structure::Large => "large",
         };
         let (value, records) = (size(self.value_bytes), count(self.records));
         write!(f, "{structure}, {records} x {value}: {}, {}", self.operation, self.measure.words())

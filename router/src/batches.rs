@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use candid::Principal;
+use candid::{CandidType, Principal};
 use canopy_types::api::Refusal;
 use canopy_types::api::errors::BatchError;
 use canopy_types::limits::REQUEST_ITEMS_MAX;
@@ -13,6 +13,7 @@ use canopy_types::marks::{self, Phase};
 use canopy_types::shard::Answer;
 use canopy_types::wire::batch::AnswerRef;
 use canopy_types::wire::many::{self, GetAnswer};
+use canopy_types::wire::refusals::{self, Plain};
 use canopy_types::wire::replies::RecordHead;
 use canopy_types::wire::{
     ActionRef, ApplyRef, DeleteManyRef, DeleteRef, GetManyRef, GetRef, ItemRef, OperationRef, PutManyRef,
@@ -22,7 +23,7 @@ use canopy_types::{
     PutError, PutManyArguments, PutManyResult, PutReply, Record, Role, Version, codec,
 };
 
-use crate::access::{authorise, authorise_key, count};
+use crate::access::{self, authorise, authorise_key, count};
 use crate::calls::{self, Deadline, Effect, OPEN_READ_BATCHES_MAX, Request, calls_open};
 use crate::message;
 use crate::operations::{APPLY, effect, general_delete, general_put, ordinary_delete, ordinary_put};
@@ -36,27 +37,28 @@ mod division;
 use answers::{Part, collect, fit, shorten};
 use division::{Division, PartOfBatch, allowance, divide};
 
-/// Stores many values, and makes the reply.
-///
-/// # Errors
-///
-/// Why nothing of the batch was done.
-pub async fn put_many() -> Result<Vec<u8>, BatchError<PutError>> {
+/// Stores many values, and replies.
+pub fn put_many(caller: Principal) {
     marks::begin();
-    let (requests, division) = request_puts(&message::argument())?;
-    let parts = send(requests, division.parts, Deadline::of_message()).await?;
-    let mut results = collect(&parts, division.items, ordinary_put, general_put);
+    let requested = request_puts(caller, &message::argument());
+    match requested {
+        Ok((requests, division)) => send(caller, requests, division, refuse::<PutError>, answer_puts),
+        Err(error) => ic_cdk::api::msg_reply(refuse(error)),
+    }
+}
+
+fn answer_puts(parts: Vec<Part>, items: usize) -> usize {
+    let mut results = collect(&parts, items, ordinary_put, general_put);
     marks::end(Phase::Decode);
     if results.iter().all(Result::is_ok) {
-        return Ok(many::puts_done(results.iter().map(|result| *result.as_ref().expect("all are done"))));
+        return reply(&many::puts_done(results.iter().map(|result| *result.as_ref().expect("all are done"))));
     }
     settle(&mut results);
     let result = |result: Result<Version, Failure>| result.map(|version| PutReply { version }).map_err(PutError::from);
-    Ok(codec::encode(&PutManyResult::Ok(results.into_iter().map(result).collect())))
+    reply(&codec::encode(&PutManyResult::Ok(results.into_iter().map(result).collect())))
 }
 
-fn request_puts(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<PutError>> {
-    let caller = ic_cdk::api::msg_caller();
+fn request_puts(caller: Principal, message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<PutError>> {
     marks::end(Phase::Receive);
     let reach = authorise(Role::Writer, caller).map_err(refuse_all)?;
     marks::end(Phase::Rights);
@@ -90,29 +92,30 @@ fn request_puts(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<P
     Ok((division.parts.iter().map(request).collect(), division))
 }
 
-/// Removes many records, and makes the reply.
-///
-/// # Errors
-///
-/// Why nothing of the batch was done.
-pub async fn delete_many() -> Result<Vec<u8>, BatchError<DeleteError>> {
+/// Removes many records, and replies.
+pub fn delete_many(caller: Principal) {
     marks::begin();
-    let (requests, division) = request_deletes(&message::argument())?;
-    let parts = send(requests, division.parts, Deadline::of_message()).await?;
-    let mut results = collect(&parts, division.items, ordinary_delete, general_delete);
+    let requested = request_deletes(caller, &message::argument());
+    match requested {
+        Ok((requests, division)) => send(caller, requests, division, refuse::<DeleteError>, answer_deletes),
+        Err(error) => ic_cdk::api::msg_reply(refuse(error)),
+    }
+}
+
+fn answer_deletes(parts: Vec<Part>, items: usize) -> usize {
+    let mut results = collect(&parts, items, ordinary_delete, general_delete);
     marks::end(Phase::Decode);
     if results.iter().all(Result::is_ok) {
-        return Ok(many::deletes_done(results.iter().map(|result| *result.as_ref().expect("all are done"))));
+        return reply(&many::deletes_done(results.iter().map(|result| *result.as_ref().expect("all are done"))));
     }
     settle(&mut results);
     let result = |result: Result<Option<Version>, Failure>| {
         result.map(|deleted| DeleteReply { deleted }).map_err(DeleteError::from)
     };
-    Ok(codec::encode(&DeleteManyResult::Ok(results.into_iter().map(result).collect())))
+    reply(&codec::encode(&DeleteManyResult::Ok(results.into_iter().map(result).collect())))
 }
 
-fn request_deletes(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<DeleteError>> {
-    let caller = ic_cdk::api::msg_caller();
+fn request_deletes(caller: Principal, message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<DeleteError>> {
     marks::end(Phase::Receive);
     let reach = authorise(Role::Writer, caller).map_err(refuse_all)?;
     marks::end(Phase::Rights);
@@ -150,20 +153,27 @@ enum Found<'a> {
     Record(RecordHead, Cow<'a, [u8]>),
 }
 
-/// Reads many records, and makes the reply.
-///
-/// # Errors
-///
-/// Why nothing of the batch was read.
-pub async fn get_many() -> Result<Vec<u8>, BatchError<GetError>> {
+/// Reads many records, and replies.
+pub fn get_many(caller: Principal) {
     marks::begin();
-    let (requests, division) = request_gets(&message::argument())?;
-    let open = state::open_read_batch(OPEN_READ_BATCHES_MAX);
-    let _open = open.map_err(|open| refuse_all(calls_open(open, OPEN_READ_BATCHES_MAX)))?;
-    let parts = send(requests, division.parts, Deadline::of_message()).await?;
+    let requested = request_gets(caller, &message::argument()).and_then(|(requests, division)| {
+        let open = state::open_read_batch(OPEN_READ_BATCHES_MAX);
+        let open = open.map_err(|open| refuse_all(calls_open(open, OPEN_READ_BATCHES_MAX)))?;
+        Ok((requests, division, open))
+    });
+    match requested {
+        Ok((requests, division, open)) => send(caller, requests, division, refuse::<GetError>, move |parts, items| {
+            let _open = open;
+            answer_gets(parts, items)
+        }),
+        Err(error) => ic_cdk::api::msg_reply(refuse(error)),
+    }
+}
+
+fn answer_gets(parts: Vec<Part>, items: usize) -> usize {
     let mut results = collect(
         &parts,
-        division.items,
+        items,
         |answer| match answer {
             AnswerRef::Nothing => Some(Ok(Found::Nothing)),
             AnswerRef::Record(head, value) => Some(Ok(Found::Record(head, Cow::Borrowed(value)))),
@@ -177,19 +187,25 @@ pub async fn get_many() -> Result<Vec<u8>, BatchError<GetError>> {
     );
     marks::end(Phase::Decode);
     settle(&mut results);
-    let payload_bytes = fit(&mut results, |found| match found {
+    fit(&mut results, |found| match found {
         Found::Record(head, value) if head.include_value => value.len(),
         _ => 0,
     });
     if results.iter().all(|result| matches!(result, Ok(_) | Err(Failure::NotDone(Refusal::AskAgain { .. })))) {
-        return Ok(many::gets_answered(results.iter().map(everyday), payload_bytes));
+        let mut bytes = 0;
+        many::gets_answered(results.iter().map(everyday), |piece| {
+            ic0::msg_reply_data_append(piece);
+            bytes += piece.len();
+        });
+        ic0::msg_reply();
+        return bytes;
     }
     let result = |result: Result<Found, Failure>| match result {
         Ok(Found::Nothing) => Ok(None),
         Ok(Found::Record(head, value)) => Ok(Some(record(&head, value))),
         Err(failure) => Err(GetError::from(failure)),
     };
-    Ok(codec::encode(&GetManyResult::Ok(results.into_iter().map(result).collect())))
+    reply(&codec::encode(&GetManyResult::Ok(results.into_iter().map(result).collect())))
 }
 
 /// Tells an answer of every day, which the caller has looked for.
@@ -222,8 +238,7 @@ fn record(head: &RecordHead, value: Cow<[u8]>) -> Record {
     }
 }
 
-fn request_gets(message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<GetError>> {
-    let caller = ic_cdk::api::msg_caller();
+fn request_gets(caller: Principal, message: &[u8]) -> Result<(Vec<Request>, Division), BatchError<GetError>> {
     marks::end(Phase::Receive);
     let reach = authorise(Role::Reader, caller).map_err(refuse_all)?;
     marks::end(Phase::Rights);
@@ -268,19 +283,36 @@ fn request(
     Request { shard: part.shard, method: APPLY, arguments: batch.write(), effect: effect(operation) }
 }
 
-/// Admits and sends the parts of a batch, and waits until all are answered.
-async fn send<E>(
+/// Admits and sends the parts of a batch, and has `answer` reply when all are answered, which tells the length of the reply;
+/// `refuse` writes why none of them was sent.
+fn send<E>(
+    caller: Principal,
     requests: Vec<Request>,
-    parts: Vec<PartOfBatch>,
-    deadline: Deadline,
-) -> Result<Vec<Part>, BatchError<E>> {
-    let open = calls::admit(&requests).map_err(refuse_all)?;
-    let sending = requests.into_iter().zip(open).map(|(request, open)| calls::send_admitted(request, open, deadline));
-    // After this await anything may have changed; only the answers are used.
-    let replies = calls::together::all(sending).await;
-    marks::end(Phase::Resume);
-    let part = |(part, reply): (PartOfBatch, _)| Part { shard: part.shard, places: part.places, reply };
-    Ok(parts.into_iter().zip(replies).map(part).collect())
+    Division { parts, items }: Division,
+    refuse: fn(BatchError<E>) -> Vec<u8>,
+    answer: impl FnOnce(Vec<Part>, usize) -> usize + 'static,
+) {
+    let sent = calls::at_once::send(requests, Deadline::of_message(), move |replies| {
+        let part = |(part, reply): (PartOfBatch, _)| Part { shard: part.shard, places: part.places, reply };
+        let bytes = answer(parts.into_iter().zip(replies).map(part).collect(), items);
+        access::count_reply(caller, bytes);
+    });
+    if let Err(refusal) = sent {
+        reply(&refuse(refuse_all(refusal)));
+    }
+}
+
+fn reply(bytes: &[u8]) -> usize {
+    ic_cdk::api::msg_reply(bytes);
+    bytes.len()
+}
+
+/// Writes why nothing of a batch was done.
+fn refuse<E: CandidType + Plain>(error: BatchError<E>) -> Vec<u8> {
+    match error.parts() {
+        Some((tag, fields)) => refusals::refuse(tag, &fields),
+        None => codec::encode(&Result::<Vec<()>, _>::Err(error)),
+    }
 }
 
 /// Learns where the keys are that shards don't own any more, and makes what callers are told of each item. Items are sent

@@ -20,8 +20,10 @@ use serde::de::DeserializeOwned;
 use crate::refusal::{Failure, REJECT_CODE_UNKNOWN, Whereabouts, heard};
 use crate::state::{self, OpenCall};
 
+pub mod at_once;
+mod attempts;
 pub mod deadline;
-pub mod read;
+pub mod handing_on;
 pub mod together;
 
 pub use deadline::Deadline;
@@ -97,8 +99,9 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Wraps what was read, before which there was nothing.
-    pub fn of_read(bytes: Vec<u8>) -> Self {
+    /// Wraps what was answered to a first attempt.
+    #[cfg(test)]
+    pub fn to_first_attempt(bytes: Vec<u8>) -> Self {
         Self { bytes, unknown: None }
     }
 

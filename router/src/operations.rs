@@ -13,13 +13,13 @@ use canopy_types::shard::{Answer, ShardError};
 use canopy_types::wire::batch::{self, AnswerRef};
 use canopy_types::wire::{ActionRef, ApplyRef, DeleteRef, GetRef, ItemRef, OperationRef, PutRef, replies};
 use canopy_types::{
-    DeleteArguments, DeleteReply, GetArguments, GetError, GetResult, PutArguments, PutReply, Record, Role, Version,
-    codec,
+    DeleteArguments, DeleteError, DeleteReply, DeleteResult, GetArguments, GetError, GetResult, PutArguments, PutError,
+    PutReply, PutResult, Record, Role, Version, codec,
 };
 
 use crate::access::{authorise, authorise_key, count};
-use crate::calls::read::Outcome;
-use crate::calls::{self, Deadline, Effect, Reply, Request};
+use crate::calls::handing_on::{self, Outcome};
+use crate::calls::{self, Effect, Reply, Request};
 use crate::message;
 use crate::refusal::{Failure, heard, write_plainly};
 use crate::routing::{check_operation, check_time_to_live, check_value, route};
@@ -39,29 +39,39 @@ pub fn effect(operation: Option<OperationRef>) -> Effect {
     if operation.is_some() { Effect::NamedWrite } else { Effect::Write }
 }
 
-/// Stores a value under a key, and makes the reply.
-///
-/// # Errors
-///
-/// Why that was not done, or may not have been.
-pub async fn put(caller: Principal) -> Result<Vec<u8>, Failure> {
+/// Stores a value under a key, and replies.
+pub fn put(caller: Principal) {
     marks::begin();
     let message = message::argument();
     marks::end(Phase::Receive);
-    let request = request_put(caller, &message)?;
+    let request = request_put(caller, &message);
     drop(message);
-    let method = request.method;
-    calls::ask(request, Deadline::of_message(), |shard, reply| {
-        let version = if method == APPLY {
-            read_one(shard, &reply, ordinary_put, general_put)?
-        } else if replies::read_put(&reply.bytes).is_some() {
+    match request {
+        Ok(request) if request.method == APPLY => handing_on::update(request, caller, answer_put_of_batch),
+        Ok(request) => handing_on::update(request, caller, answer_put),
+        Err(failure) => ic_cdk::api::msg_reply(refuse_put(failure)),
+    }
+}
+
+fn answer_put_of_batch(shard: Principal, answer: Result<Reply, Failure>) -> Outcome {
+    let version = answer.and_then(|reply| read_one(shard, &reply, ordinary_put, general_put));
+    Outcome::of(version.map(replies::put), refuse_put)
+}
+
+fn answer_put(shard: Principal, answer: Result<Reply, Failure>) -> Outcome {
+    let done = answer.and_then(|reply| {
+        if replies::read_put(&reply.bytes).is_some() {
             return Ok(reply.bytes);
-        } else {
-            calls::read_answer::<PutReply>(shard, &reply)?.version
-        };
-        Ok(replies::put(version))
-    })
-    .await
+        }
+        Ok(replies::put(calls::read_answer::<PutReply>(shard, &reply)?.version))
+    });
+    Outcome::of(done, refuse_put)
+}
+
+/// Writes why a put was not done, or may not have been.
+fn refuse_put(failure: Failure) -> Vec<u8> {
+    write_plainly(&failure, |refusal| PutError::from_refusal(refusal.clone()).is_ok())
+        .unwrap_or_else(|| codec::encode(&PutResult::Err(failure.into())))
 }
 
 fn request_put(caller: Principal, message: &[u8]) -> Result<Request, Failure> {
@@ -102,7 +112,7 @@ pub fn get(caller: Principal) {
     });
     drop(message);
     match request {
-        Ok(request) => calls::read::update(request, caller, answer_get),
+        Ok(request) => handing_on::update(request, caller, answer_get),
         Err(failure) => ic_cdk::api::msg_reply(refuse_get(failure)),
     }
 }
@@ -110,24 +120,20 @@ pub fn get(caller: Principal) {
 /// Reads a record from one replica, and replies. It isn't counted: what a query counts is forgotten.
 pub fn get_query() {
     match request_get(ic_cdk::api::msg_caller(), &message::argument(), "get_query") {
-        Ok(request) => calls::read::query(request, answer_get),
+        Ok(request) => handing_on::query(request, answer_get),
         Err(failure) => ic_cdk::api::msg_reply(refuse_get(failure)),
     }
 }
 
-fn answer_get(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Outcome {
-    let found = answer.and_then(|bytes| {
-        if replies::is_get(&bytes) {
-            return Ok(bytes);
+fn answer_get(shard: Principal, answer: Result<Reply, Failure>) -> Outcome {
+    let found = answer.and_then(|reply| {
+        if replies::is_get(&reply.bytes) {
+            return Ok(reply.bytes);
         }
-        let record: Option<Record> = calls::read_answer(shard, &Reply::of_read(bytes))?;
+        let record: Option<Record> = calls::read_answer(shard, &reply)?;
         Ok(codec::encode(&GetResult::Ok(record)))
     });
-    match found {
-        Ok(reply) => Outcome::Answered(reply),
-        Err(Failure::Elsewhere { whereabouts, .. }) => Outcome::Elsewhere(whereabouts),
-        Err(failure) => Outcome::Refused(refuse_get(failure)),
-    }
+    Outcome::of(found, refuse_get)
 }
 
 /// Writes why a get has no answer.
@@ -155,29 +161,39 @@ fn request_get(caller: Principal, message: &[u8], method: &'static str) -> Resul
     Ok(Request { shard, method, arguments: get.write(), effect: Effect::Read })
 }
 
-/// Removes a record, and makes the reply.
-///
-/// # Errors
-///
-/// Why that was not done, or may not have been.
-pub async fn delete(caller: Principal) -> Result<Vec<u8>, Failure> {
+/// Removes a record, and replies.
+pub fn delete(caller: Principal) {
     marks::begin();
     let message = message::argument();
     marks::end(Phase::Receive);
-    let request = request_delete(caller, &message)?;
+    let request = request_delete(caller, &message);
     drop(message);
-    let method = request.method;
-    calls::ask(request, Deadline::of_message(), |shard, reply| {
-        let deleted = if method == APPLY {
-            read_one(shard, &reply, ordinary_delete, general_delete)?
-        } else if replies::read_delete(&reply.bytes).is_some() {
+    match request {
+        Ok(request) if request.method == APPLY => handing_on::update(request, caller, answer_delete_of_batch),
+        Ok(request) => handing_on::update(request, caller, answer_delete),
+        Err(failure) => ic_cdk::api::msg_reply(refuse_delete(failure)),
+    }
+}
+
+fn answer_delete_of_batch(shard: Principal, answer: Result<Reply, Failure>) -> Outcome {
+    let deleted = answer.and_then(|reply| read_one(shard, &reply, ordinary_delete, general_delete));
+    Outcome::of(deleted.map(replies::delete), refuse_delete)
+}
+
+fn answer_delete(shard: Principal, answer: Result<Reply, Failure>) -> Outcome {
+    let done = answer.and_then(|reply| {
+        if replies::read_delete(&reply.bytes).is_some() {
             return Ok(reply.bytes);
-        } else {
-            calls::read_answer::<DeleteReply>(shard, &reply)?.deleted
-        };
-        Ok(replies::delete(deleted))
-    })
-    .await
+        }
+        Ok(replies::delete(calls::read_answer::<DeleteReply>(shard, &reply)?.deleted))
+    });
+    Outcome::of(done, refuse_delete)
+}
+
+/// Writes why a delete was not done, or may not have been.
+fn refuse_delete(failure: Failure) -> Vec<u8> {
+    write_plainly(&failure, |refusal| DeleteError::from_refusal(refusal.clone()).is_ok())
+        .unwrap_or_else(|| codec::encode(&DeleteResult::Err(failure.into())))
 }
 
 fn request_delete(caller: Principal, message: &[u8]) -> Result<Request, Failure> {

@@ -11,8 +11,8 @@ use canopy_types::wire::{pages, refusals};
 use canopy_types::{BusyReason, HashRange, KeyHash, Role, ScanArguments, ScanResult, codec};
 
 use crate::access::{authorise, authorise_key, count};
-use crate::calls::read::Outcome;
-use crate::calls::{self, Effect, Request};
+use crate::calls::handing_on::{self, Outcome};
+use crate::calls::{Effect, Reply, Request};
 use crate::message;
 use crate::refusal::{Failure, Whereabouts};
 use crate::routing::not_ready;
@@ -26,7 +26,7 @@ pub fn scan(caller: Principal) {
         Ok(request)
     });
     match request {
-        Ok(request) => calls::read::update(request, caller, answer_page),
+        Ok(request) => handing_on::update(request, caller, answer_page),
         Err(error) => ic_cdk::api::msg_reply(refuse(error)),
     }
 }
@@ -34,16 +34,16 @@ pub fn scan(caller: Principal) {
 /// Answers a page from one replica, and replies. It isn't counted: what a query counts is forgotten.
 pub fn scan_query() {
     match request_page(ic_cdk::api::msg_caller(), &message::argument()) {
-        Ok(request) => calls::read::query(request, answer_page),
+        Ok(request) => handing_on::query(request, answer_page),
         Err(error) => ic_cdk::api::msg_reply(refuse(error)),
     }
 }
 
-fn answer_page(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Outcome {
+fn answer_page(shard: Principal, answer: Result<Reply, Failure>) -> Outcome {
     let page = answer.map_err(|failure| Unanswered::Refused(refusal(failure)));
-    match page.and_then(|bytes| read_page(shard, bytes)) {
+    match page.and_then(|reply| read_page(shard, reply.bytes)) {
         Ok(reply) => Outcome::Answered(reply),
-        Err(Unanswered::Elsewhere(whereabouts)) => Outcome::Elsewhere(whereabouts),
+        Err(Unanswered::Elsewhere(whereabouts)) => Outcome::Elsewhere { whereabouts, unknown: None },
         Err(Unanswered::Refused(error)) => Outcome::Refused(refuse(error)),
     }
 }

@@ -1,7 +1,5 @@
 //! The methods of the router: authorise, decode, check, delegate.
 
-use candid::{CandidType, Principal};
-use canopy_types::api::errors::BatchError;
 use canopy_types::api::uploads::{
     AbortUploadResult, BeginUploadArguments, BeginUploadResult, CollectUploadsResult, CommitUploadArguments,
     CommitUploadResult, GetChunkArguments, GetChunkResult, GetManifestArguments, GetManifestResult, PutChunkArguments,
@@ -13,7 +11,6 @@ use canopy_types::api::{
     ResolveAlarmArguments, ResolveAlarmError, ResolveAlarmResult, RoutingTableResult, ScanArguments, ScanResult,
     ScrubArguments, ScrubResult,
 };
-use canopy_types::marks::{self, Phase};
 use canopy_types::policy::{PolicyResult, SetPolicyArguments, SetPolicyError, SetPolicyResult};
 use canopy_types::recovery::{RecoverArguments, RecoverError, RecoverResult, RetireShardArguments, RetireShardResult};
 use canopy_types::roles::{
@@ -24,15 +21,13 @@ use canopy_types::transfer::{
     MergeShardArguments, MoveError, MoveResult, SplitShardArguments, StopTransferArguments, StopTransferResult,
 };
 use canopy_types::uploads::shard::CollectUploadsArguments;
-use canopy_types::wire::refusals::{self, Plain};
-use canopy_types::{DeleteError, MalformedArguments, PutError, RoutingTableReply, codec};
+use canopy_types::{MalformedArguments, RoutingTableReply};
 use serde_bytes::ByteBuf;
 
 use crate::access;
 use crate::configuration::Configuration;
 use crate::journal::Journal;
 use crate::policy::Thresholds;
-use crate::refusal::write_plainly;
 use crate::state::{self, LAYOUT_VERSION, State};
 use crate::{batches, operations, runner, scan, uploads, watching};
 
@@ -41,13 +36,13 @@ mod tests;
 
 canopy_types::endpoints! {
     init(InitArguments);
-    raw_async_update "canister_update put" put(PutArguments) -> PutResult;
+    raw_update "canister_update put" put(PutArguments) -> PutResult;
     raw_update "canister_update get" get(GetArguments) -> GetResult;
     raw_composite_query "canister_composite_query get_query" get_query(GetArguments) -> GetResult;
-    raw_async_update "canister_update delete" delete(DeleteArguments) -> DeleteResult;
-    raw_async_update "canister_update put_many" put_many(PutManyArguments) -> PutManyResult;
-    raw_async_update "canister_update get_many" get_many(GetManyArguments) -> GetManyResult;
-    raw_async_update "canister_update delete_many" delete_many(DeleteManyArguments) -> DeleteManyResult;
+    raw_update "canister_update delete" delete(DeleteArguments) -> DeleteResult;
+    raw_update "canister_update put_many" put_many(PutManyArguments) -> PutManyResult;
+    raw_update "canister_update get_many" get_many(GetManyArguments) -> GetManyResult;
+    raw_update "canister_update delete_many" delete_many(DeleteManyArguments) -> DeleteManyResult;
     raw_update "canister_update scan" scan(ScanArguments) -> ScanResult;
     raw_composite_query "canister_composite_query scan_query" scan_query(ScanArguments) -> ScanResult;
     async_update "canister_update begin_upload" begin_upload(BeginUploadArguments) -> BeginUploadResult;
@@ -127,16 +122,9 @@ extern "C" fn global_timer() {
 }
 
 /// Stores a value under a key.
-pub async fn put() {
+pub fn put() {
     runner::rearm();
-    let caller = ic_cdk::api::msg_caller();
-    let done = operations::put(caller).await;
-    count_reply(caller, &done);
-    ic_cdk::api::msg_reply(done.unwrap_or_else(|failure| {
-        write_plainly(&failure, |refusal| PutError::from_refusal(refusal.clone()).is_ok())
-            .unwrap_or_else(|| codec::encode(&PutResult::Err(failure.into())))
-    }));
-    marks::end(Phase::Encode);
+    operations::put(ic_cdk::api::msg_caller());
 }
 
 /// Reads the newest record.
@@ -151,46 +139,27 @@ pub fn get_query() {
 }
 
 /// Removes a record.
-pub async fn delete() {
+pub fn delete() {
     runner::rearm();
-    let caller = ic_cdk::api::msg_caller();
-    let done = operations::delete(caller).await;
-    count_reply(caller, &done);
-    ic_cdk::api::msg_reply(done.unwrap_or_else(|failure| {
-        write_plainly(&failure, |refusal| DeleteError::from_refusal(refusal.clone()).is_ok())
-            .unwrap_or_else(|| codec::encode(&DeleteResult::Err(failure.into())))
-    }));
-    marks::end(Phase::Encode);
+    operations::delete(ic_cdk::api::msg_caller());
 }
 
 /// Stores many values.
-pub async fn put_many() {
+pub fn put_many() {
     runner::rearm();
-    let caller = ic_cdk::api::msg_caller();
-    answer_batch(caller, batches::put_many().await);
+    batches::put_many(ic_cdk::api::msg_caller());
 }
 
 /// Reads many records.
-pub async fn get_many() {
+pub fn get_many() {
     runner::rearm();
-    let caller = ic_cdk::api::msg_caller();
-    answer_batch(caller, batches::get_many().await);
+    batches::get_many(ic_cdk::api::msg_caller());
 }
 
 /// Removes many records.
-pub async fn delete_many() {
+pub fn delete_many() {
     runner::rearm();
-    let caller = ic_cdk::api::msg_caller();
-    answer_batch(caller, batches::delete_many().await);
-}
-
-fn answer_batch<E: CandidType + Plain>(caller: Principal, done: Result<Vec<u8>, BatchError<E>>) {
-    count_reply(caller, &done);
-    ic_cdk::api::msg_reply(done.unwrap_or_else(|error| match error.parts() {
-        Some((tag, fields)) => refusals::refuse(tag, &fields),
-        None => codec::encode(&Result::<Vec<()>, _>::Err(error)),
-    }));
-    marks::end(Phase::Encode);
+    batches::delete_many(ic_cdk::api::msg_caller());
 }
 
 /// Answers a page of all records.
@@ -266,13 +235,6 @@ pub fn collect_uploads(arguments: Result<CollectUploadsArguments, MalformedArgum
 pub async fn scrub(arguments: Result<ScrubArguments, MalformedArguments>) -> ScrubResult {
     runner::rearm();
     uploads::scrub::scrub(ic_cdk::api::msg_caller(), arguments).await
-}
-
-/// Counts a reply, but not a refusal.
-fn count_reply<E>(caller: Principal, done: &Result<Vec<u8>, E>) {
-    if let Ok(reply) = done {
-        access::count_reply(caller, reply.len());
-    }
 }
 
 /// Tells which shard owns which hash range, and the secret of the hash to who holds a role by name.

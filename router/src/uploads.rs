@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
 
 use crate::access::{authorise, authorise_key, count};
-use crate::calls::read::Outcome;
+use crate::calls::handing_on::{self, Outcome};
 use crate::calls::{self, Deadline, Effect, Reply, Request};
 use crate::refusal::{Failure, heard};
 use crate::routing::{check_key, check_time_to_live, not_ready, route};
@@ -227,7 +227,7 @@ async fn record(
 /// Reads a manifest, and replies.
 pub fn get_manifest(caller: Principal) {
     match request_manifest(caller) {
-        Ok(request) => calls::read::update(request, caller, answer_manifest),
+        Ok(request) => handing_on::update(request, caller, answer_manifest),
         Err(error) => reply(&GetManifestResult::Err(error)),
     }
 }
@@ -235,7 +235,7 @@ pub fn get_manifest(caller: Principal) {
 /// Reads a manifest from one replica, and replies.
 pub fn get_manifest_query(caller: Principal) {
     match request_manifest(caller) {
-        Ok(request) => calls::read::query(request, answer_manifest),
+        Ok(request) => handing_on::query(request, answer_manifest),
         Err(error) => reply(&GetManifestResult::Err(error)),
     }
 }
@@ -243,7 +243,7 @@ pub fn get_manifest_query(caller: Principal) {
 /// Reads a chunk, and replies.
 pub fn get_chunk(caller: Principal) {
     match request_chunk(caller) {
-        Ok(request) => calls::read::update(request, caller, answer_chunk),
+        Ok(request) => handing_on::update(request, caller, answer_chunk),
         Err(error) => reply(&GetChunkResult::Err(error)),
     }
 }
@@ -251,7 +251,7 @@ pub fn get_chunk(caller: Principal) {
 /// Reads a chunk from one replica, and replies.
 pub fn get_chunk_query(caller: Principal) {
     match request_chunk(caller) {
-        Ok(request) => calls::read::query(request, answer_chunk),
+        Ok(request) => handing_on::query(request, answer_chunk),
         Err(error) => reply(&GetChunkResult::Err(error)),
     }
 }
@@ -274,35 +274,23 @@ fn request_chunk(caller: Principal) -> Result<Request, UploadError> {
     Ok(Request { shard, method: "get_chunk", arguments: codec::encode(&arguments), effect: Effect::Read })
 }
 
-fn answer_manifest(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Outcome {
-    outcome(
-        answer.and_then(|bytes| {
-            let manifest: ShardGetManifestResult = decode_answer(shard, &bytes)?;
-            settled(shard, manifest).map(|result| codec::encode(&GetManifestResult::from(result)))
-        }),
-        |error| codec::encode(&GetManifestResult::Err(error)),
-    )
+fn answer_manifest(shard: Principal, answer: Result<Reply, Failure>) -> Outcome {
+    let manifest = answer.and_then(|reply| {
+        let manifest: ShardGetManifestResult = decode_answer(shard, &reply.bytes)?;
+        settled(shard, manifest).map(|result| codec::encode(&GetManifestResult::from(result)))
+    });
+    Outcome::of(manifest, |failure| codec::encode(&GetManifestResult::Err(unread(failure))))
 }
 
-fn answer_chunk(shard: Principal, answer: Result<Vec<u8>, Failure>) -> Outcome {
-    outcome(
-        answer.and_then(|bytes| {
-            if is_chunk(&bytes) {
-                return Ok(bytes);
-            }
-            let chunk: ShardGetChunkResult = decode_answer(shard, &bytes)?;
-            settled(shard, chunk).map(|result| codec::encode(&GetChunkResult::from(result)))
-        }),
-        |error| codec::encode(&GetChunkResult::Err(error)),
-    )
-}
-
-fn outcome(answer: Result<Vec<u8>, Failure>, refused: impl FnOnce(UploadError) -> Vec<u8>) -> Outcome {
-    match answer {
-        Ok(reply) => Outcome::Answered(reply),
-        Err(Failure::Elsewhere { whereabouts, .. }) => Outcome::Elsewhere(whereabouts),
-        Err(failure) => Outcome::Refused(refused(unread(failure))),
-    }
+fn answer_chunk(shard: Principal, answer: Result<Reply, Failure>) -> Outcome {
+    let chunk = answer.and_then(|reply| {
+        if is_chunk(&reply.bytes) {
+            return Ok(reply.bytes);
+        }
+        let chunk: ShardGetChunkResult = decode_answer(shard, &reply.bytes)?;
+        settled(shard, chunk).map(|result| codec::encode(&GetChunkResult::from(result)))
+    });
+    Outcome::of(chunk, |failure| codec::encode(&GetChunkResult::Err(unread(failure))))
 }
 
 // Asking shards -------------------------------------------------------------------------------------------------------

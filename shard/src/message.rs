@@ -37,8 +37,25 @@ impl Caller {
     }
 }
 
+/// The end of a reply, of which so many bytes were appended before.
+pub struct Rest {
+    pub appended_bytes: usize,
+    pub bytes: Vec<u8>,
+}
+
+impl From<Vec<u8>> for Rest {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { appended_bytes: 0, bytes }
+    }
+}
+
+/// Appends a piece to the reply.
+pub fn append(piece: &[u8]) {
+    ic0::msg_reply_data_append(piece);
+}
+
 /// Replies.
-pub fn reply(bytes: &[u8]) {
-    ic0::msg_reply_data_append(bytes);
+pub fn reply(rest: &Rest) {
+    append(&rest.bytes);
     ic0::msg_reply();
 }

@@ -8,7 +8,7 @@ use canopy_types::marks::{self, Phase};
 use canopy_types::shard::{ShardError, WrongShard};
 use canopy_types::wire::batch::ANSWER_BYTES_MAX;
 use canopy_types::wire::replies::{self, RecordHead};
-use canopy_types::wire::{ActionRef, ApplyRef, DeleteRef, GetRef, OperationRef, PutRef, ReplyWriter};
+use canopy_types::wire::{ActionRef, ApplyRef, DeleteRef, GetRef, ItemRef, OperationRef, PutRef, ReplyWriter};
 use canopy_types::{Precondition, TagSecret, Version};
 
 use crate::access::check_value;
@@ -35,6 +35,9 @@ pub struct Origin<'a> {
     /// Place in the caller's batch.
     pub index: u32,
 }
+
+/// What a get has found: a record, and where its value lies.
+type Found = Option<(RecordHead, ValuePlace)>;
 
 impl State {
     /// Stores a record in place of what was there.
@@ -108,27 +111,33 @@ impl State {
         Ok(reply)
     }
 
-    /// Does the items of a batch one after the other and makes the reply.
+    /// Does the items of a batch one after the other and makes the reply: hands its beginning to `send`, piece by piece, and
+    /// gives the rest.
     ///
     /// # Errors
     ///
     /// `TooManyItems`; nothing was done.
-    pub fn apply(&mut self, batch: &ApplyRef) -> Result<Vec<u8>, ShardError> {
+    pub fn apply(&mut self, batch: &ApplyRef, send: impl FnMut(&[u8])) -> Result<Vec<u8>, ShardError> {
         if batch.items.len() > BATCH_ITEMS_MAX {
             let items = batch.items.len() as u64;
             return Err(ShardError::TooManyItems { items, items_max: BATCH_ITEMS_MAX as u64 });
         }
         let bound = batch.reply_bytes_max.unwrap_or(u64::MAX).min(REPLY_BYTES_MAX as u64) as usize;
         let mut answers = ReplyWriter::new(&batch.items);
+        // Looking for a record of layout 1 changes the store, and what was found before may lie elsewhere then.
+        let are_gets = batch.items.iter().all(|item| matches!(item.action, ActionRef::Get(_)));
+        if are_gets && self.carrying_over.is_none() {
+            self.answer_gets(&batch.items, bound, &mut answers, send);
+            return Ok(answers.finish());
+        }
         for (at, item) in batch.items.iter().enumerate() {
             let origin = Origin { caller: batch.caller, operation: batch.operation, index: item.index };
             match &item.action {
                 ActionRef::Put(put) => answers.put(self.put(&origin, put)),
                 ActionRef::Delete(delete) => answers.delete(self.delete(&origin, delete)),
                 ActionRef::Get(get) => {
-                    let kept = (batch.items.len() - at) * ANSWER_BYTES_MAX;
-                    let room = bound.saturating_sub(answers.bytes() + kept);
-                    self.answer_get(get, room, &mut answers);
+                    let found = self.find(get);
+                    self.answer_get(found, room(bound, batch.items.len() - at, &answers), &mut answers);
                 }
             }
             marks::end(Phase::Encode);
@@ -136,8 +145,30 @@ impl State {
         Ok(answers.finish())
     }
 
-    fn answer_get(&mut self, get: &GetRef, room: usize, answers: &mut ReplyWriter) {
-        match self.find(get) {
+    /// Answers a batch of gets. All records are looked for before any value is read: then it is known whether an answer is
+    /// rare, and if none is, the values needn't be on the heap all together.
+    fn answer_gets(&mut self, items: &[ItemRef], bound: usize, answers: &mut ReplyWriter, mut send: impl FnMut(&[u8])) {
+        let gets = items.iter().filter_map(|item| match &item.action {
+            ActionRef::Get(get) => Some(get),
+            _ => None,
+        });
+        let found: Vec<Result<Found, Box<ShardError>>> = gets.map(|get| self.find(get).map_err(Box::new)).collect();
+        let are_everyday = found.iter().all(|found| found.as_ref().err().is_none_or(|e| ReplyWriter::is_everyday(e)));
+        let count = found.len();
+        for (at, found) in found.into_iter().enumerate() {
+            if are_everyday {
+                let value_bytes =
+                    found.as_ref().map_or(0, |found| found.as_ref().map_or(0, |(_, place)| place.bytes()));
+                answers.make_room(value_bytes + ANSWER_BYTES_MAX, &mut send);
+            }
+            let room = room(bound, count - at, answers);
+            self.answer_get(found.map_err(|error| *error), room, answers);
+            marks::end(Phase::Encode);
+        }
+    }
+
+    fn answer_get(&self, found: Result<Found, ShardError>, room: usize, answers: &mut ReplyWriter) {
+        match found {
             Err(error) => answers.no_record(Err(error)),
             Ok(None) => answers.no_record(Ok(())),
             Ok(Some((head, _))) if head.include_value && head.value_bytes > room => {
@@ -147,7 +178,7 @@ impl State {
         }
     }
 
-    fn find(&mut self, get: &GetRef) -> Result<Option<(RecordHead, ValuePlace)>, ShardError> {
+    fn find(&mut self, get: &GetRef) -> Result<Found, ShardError> {
         let key = self.key(get.key, Access::Read)?;
         marks::end(Phase::Route);
         self.fetch(&key)?;
@@ -232,6 +263,11 @@ impl State {
 
 /// Longest reply of a batch: what the platform takes, without what the general encoder may add.
 const REPLY_BYTES_MAX: usize = MESSAGE_BYTES_MAX - MESSAGE_OVERHEAD_BYTES_MAX;
+
+/// Tells how long a value may be in a reply bounded so, when so many answers are to follow.
+fn room(bound: usize, answers_left: usize, answers: &ReplyWriter) -> usize {
+    bound.saturating_sub(answers.bytes() + answers_left * ANSWER_BYTES_MAX)
+}
 
 /// Longest principal, in bytes.
 const PRINCIPAL_BYTES_MAX: usize = 29;

@@ -30,7 +30,7 @@ use canopy_types::uploads::shard::{
 use canopy_types::wire::{ApplyRef, DeleteRef, GetRef, PutRef, refusals, replies};
 
 use crate::access::{Permit, required_role};
-use crate::message::{self, Caller};
+use crate::message::{self, Caller, Rest};
 use crate::operations::Origin;
 use crate::state::{self, LAYOUT_VERSION, State};
 use crate::transfer::calls;
@@ -269,9 +269,14 @@ pub fn apply() {
             marks::end(Phase::Decode);
             state.admit_batch(permit, caller, &batch, message.len(), is_controller)?;
             marks::end(Phase::Rights);
-            state.apply(&batch)
+            let mut appended_bytes = 0;
+            let bytes = state.apply(&batch, |piece| {
+                message::append(piece);
+                appended_bytes += piece.len();
+            })?;
+            Ok(Rest { appended_bytes, bytes })
         });
-        result.unwrap_or_else(refuse)
+        result.unwrap_or_else(|error| refuse(error).into())
     });
 }
 
@@ -615,7 +620,7 @@ enum Kind {
 }
 
 /// Has `action` answer the message, given who sent it.
-fn serve(kind: Kind, action: impl FnOnce(&mut State, &[u8], &[u8]) -> Vec<u8>) {
+fn serve<R: Into<Rest>>(kind: Kind, action: impl FnOnce(&mut State, &[u8], &[u8]) -> R) {
     marks::begin();
     let message = message::argument();
     let caller = Caller::of_message();
@@ -625,8 +630,8 @@ fn serve(kind: Kind, action: impl FnOnce(&mut State, &[u8], &[u8]) -> Vec<u8>) {
         state.store.observe_clock(now);
         state.message_time = now;
         state.message_is_update = kind == Kind::Update;
-        let reply = action(state, caller.as_slice(), &message);
-        state.roles.count_reply(caller.as_slice(), reply.len(), now);
+        let reply: Rest = action(state, caller.as_slice(), &message).into();
+        state.roles.count_reply(caller.as_slice(), reply.appended_bytes + reply.bytes.len(), now);
         if state.load.wants_instructions() {
             state.load.count_instructions(ic0::performance_counter(MESSAGE_INSTRUCTIONS));
         }

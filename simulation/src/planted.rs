@@ -50,8 +50,8 @@ pub const ALL: &[Planted] = &[
         name: "put-sent-again",
         checker: Checker::ExactlyOnce,
         edits: &[Edit {
-            file: "router/src/calls.rs",
-            find: "if is_unknown { request.effect != Effect::Write }",
+            file: "router/src/calls/attempts.rs",
+            find: "if is_unknown { self.request.effect != Effect::Write }",
             replace: "if is_unknown { true }",
         }],
     },
@@ -270,20 +270,20 @@ pub const ALL: &[Planted] = &[
         edits: &[
             Edit {
                 file: "router/src/operations.rs",
-                find: "        Ok(request) => calls::read::update(request, caller, answer_get),",
+                find: "        Ok(request) => handing_on::update(request, caller, answer_get),",
                 replace: "        Ok(request) => match CACHE.with_borrow(|cache| cache.get(&request.arguments).cloned()) {
             Some(hit) => ic_cdk::api::msg_reply(hit),
-            None => calls::read::update(request, caller, answer_get),
+            None => handing_on::update(request, caller, answer_get),
         },",
             },
             Edit {
-                file: "router/src/calls/read.rs",
-                find: "            if let Some(update) = &read.update {",
-                replace: "            if read.request.method == \"get\" {
-                let arguments = read.request.arguments.clone();
+                file: "router/src/calls/handing_on.rs",
+                find: "            if let Some(update) = &call.update {",
+                replace: "            if call.attempts.request.method == \"get\" {
+                let arguments = call.attempts.request.arguments.clone();
                 crate::operations::CACHE.with_borrow_mut(|cache| cache.insert(arguments, bytes.clone()));
             }
-            if let Some(update) = &read.update {",
+            if let Some(update) = &call.update {",
             },
             Edit {
                 file: "router/src/operations.rs",
@@ -314,9 +314,9 @@ thread_local! {
         checker: Checker::ExactlyOnce,
         edits: &[
             Edit {
-                file: "router/src/calls.rs",
-                find: "return Err(unknown.unwrap_or(meaning));",
-                replace: "return Err(meaning);",
+                file: "router/src/calls/attempts.rs",
+                find: "return Err(self.unknown.take().unwrap_or(failure));",
+                replace: "return Err(failure);",
             },
         ],
     },
@@ -477,9 +477,12 @@ thread_local! {
         name: "cycles-at-risk",
         checker: Checker::Cycles,
         edits: &[Edit {
-            file: "router/src/calls.rs",
-            find: "Call::bounded_wait(request.shard, request.method)",
-            replace: "Call::bounded_wait(request.shard, request.method).with_cycles(1_000_000_000)",
+            file: "router/src/calls/attempts.rs",
+            find: "        ic0::call_data_append(arguments);",
+            replace: "        if timeout_seconds.is_some() {
+            ic0::call_cycles_add128(1_000_000_000);
+        }
+        ic0::call_data_append(arguments);",
         }],
     },
     Planted {

@@ -11,8 +11,8 @@
 /// and `query`, as a future for `async_update` and `async_query`. A method without argument ignores what it is sent.
 ///
 /// The kinds that begin with `raw_` are for hot methods, see [`wire`](crate::wire): the function gets nothing, reads the
-/// message and replies by itself, and the types are only told. Without `async_` it runs outside the executor of
-/// `ic-cdk`, which would cost more than reading a record: it may not spawn.
+/// message and replies by itself, and the types are only told. It runs outside the executor of `ic-cdk`, which would cost
+/// more than reading a record: it may not spawn.
 ///
 /// In tests it also makes `interface()`, the Candid text of the service.
 #[macro_export]
@@ -77,11 +77,6 @@ macro_rules! endpoint_body {
     (raw_query $name:ident($($argument:ty)?) -> $reply:ty) => {
         $name()
     };
-    (raw_async_update $name:ident($($argument:ty)?) -> $reply:ty) => {{
-        ::ic_cdk::futures::internals::in_executor_context(|| ::ic_cdk::futures::spawn($name()));
-        // What is sent goes out when the future stops.
-        $crate::marks::end($crate::marks::Phase::Encode);
-    }};
     (raw_composite_query $name:ident($($argument:ty)?) -> $reply:ty) => {
         $name()
     };
@@ -114,9 +109,6 @@ macro_rules! endpoint_modes {
         vec![]
     };
     (raw_update) => {
-        vec![]
-    };
-    (raw_async_update) => {
         vec![]
     };
     (raw_query) => {

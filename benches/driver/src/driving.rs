@@ -354,11 +354,13 @@ impl Driver {
             }
             Verdict::Conflict => {
                 self.tally.refused += 1;
+                self.tally.beaten += 1;
                 self.tally.first_refusal.get_or_insert_with(|| "somebody else was always ahead".to_string());
                 0
             }
             Verdict::Refused(operations, words) => {
                 self.tally.refused += operations;
+                self.tally.calls_open += if words.contains("CallsOpen") { operations } else { 0 };
                 self.tally.first_refusal.get_or_insert(words);
                 open.operations - operations
             }

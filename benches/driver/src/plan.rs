@@ -110,6 +110,10 @@ pub struct Tally {
     pub done: u64,
     /// Operations that were turned away for the moment, and not done.
     pub refused: u64,
+    /// Of them, those that were turned away because as many calls were open as may be.
+    pub calls_open: u64,
+    /// Of them, those that somebody else was always ahead of.
+    pub beaten: u64,
     /// Operations that failed otherwise.
     pub failed: u64,
     /// What was said first about one that was refused, and about one that failed.
@@ -150,6 +154,8 @@ impl Tally {
         self.begun += other.begun;
         self.done += other.done;
         self.refused += other.refused;
+        self.calls_open += other.calls_open;
+        self.beaten += other.beaten;
         self.failed += other.failed;
         self.first_refusal = self.first_refusal.take().or_else(|| other.first_refusal.clone());
         self.first_failure = self.first_failure.take().or_else(|| other.first_failure.clone());

@@ -2,7 +2,7 @@
 
 use canopy_bench_driver::{Mix, Pace, Plan, Service as Target, Spread, Tally};
 
-use super::cells::{Callers, Cell, Service, State, Way};
+use super::cells::{Callers, Cell, Group, Service, State, Way};
 use super::outside;
 use super::watch::{self, Bound, Watch};
 use super::world::{Modules, Places, World};
@@ -10,6 +10,11 @@ use crate::results::{Figure, Figures, Key, Measure, Structure};
 
 /// Rounds before anything is counted, and rounds that are counted, as fast as it goes.
 const WARM_ROUNDS: u64 = 4;
+/// Operations for each record before anything is counted, where numbers of shards are compared: half of them write, so
+/// that seven records of eight carry a receipt then, which the next write displaces. Else few shards would be measured
+/// on records that were hardly written, and many on others.
+const WARM_OPERATIONS_PER_RECORD: u64 = 4;
+const WARM_ROUNDS_MAX: u64 = 500;
 const FULL_ROUNDS: u64 = 8;
 /// Least and most rounds at half of that.
 const HALF_ROUNDS_MIN: u64 = 6;
@@ -42,6 +47,19 @@ pub struct Outcome {
     pub done: u64,
     pub rounds: u64,
     pub bound: Bound,
+    /// How much of that was used, in thousandths.
+    pub bound_used: Option<u64>,
+    /// Pages that the shards dirtied in those rounds.
+    pub shard_pages: u64,
+}
+
+impl Outcome {
+    /// Puts together what drivers counted and what was watched in the rounds that were counted.
+    pub fn new(world: &World, tally: Tally, done: u64, rounds: u64, watch: &Watch) -> Self {
+        let bound = watch.bound(tally.first_refusal.as_deref());
+        let shard_pages = watch.pages().skip(usize::from(world.router.is_some())).sum();
+        Self { tally, done, rounds, bound, bound_used: watch.used(bound), shard_pages }
+    }
 }
 
 /// Makes a service with records in it.
@@ -184,7 +202,10 @@ pub fn measure(figures: &mut Figures, world: &mut World, cell: &Cell, size: Size
         add(measure, tally.quantile(thousandths).expect("something was done"));
     }
     add(Measure::RoundsPerBillion, full.rounds * 1_000_000_000 / full.done.max(1));
-    add(Measure::RefusedPerMillion, full.tally.refused * 1_000_000 / (full.tally.done + full.tally.refused).max(1));
+    let turned_away = |operations: u64| operations * 1_000_000 / (full.tally.done + full.tally.refused).max(1);
+    add(Measure::RefusedPerMillion, turned_away(full.tally.refused));
+    add(Measure::CallsOpenPerMillion, turned_away(full.tally.calls_open));
+    add(Measure::BeatenPerMillion, turned_away(full.tally.beaten));
     if before.is_empty() {
         return;
     }
@@ -198,7 +219,9 @@ pub fn measure(figures: &mut Figures, world: &mut World, cell: &Cell, size: Size
     add(Measure::RouterPagesPerThousand, sum(router, |sample| sample.pages) * 1_000 / done);
     add(Measure::ShardPagesPerThousand, sum(shards, |sample| sample.pages) * 1_000 / done);
     add(Measure::Executions, sum(0..before.len(), |sample| sample.messages) * 1_000 / done);
+    add(Measure::FullShardPagesPerThousand, full.shard_pages * 1_000 / full.done.max(1));
     add(Measure::Bound, full.bound as u64);
+    add(Measure::BoundUsed, full.bound_used.unwrap_or(0));
 }
 
 /// Cycles of a call without its bytes, and of each byte, on a subnet of 13 nodes.
@@ -228,6 +251,15 @@ fn run(world: &World, cell: &Cell, pace: Option<u64>, operations: u64) -> Outcom
         }
     };
     (0..warm).for_each(|_| world.pic.tick());
+    if pace.is_none() && cell.group == Group::DirectBatches && cell.mix.puts > 0 {
+        let operations = WARM_OPERATIONS_PER_RECORD * cell.state.records;
+        for _ in 0..WARM_ROUNDS_MAX {
+            if world.tally(drivers).done >= operations {
+                break;
+            }
+            world.pic.tick();
+        }
+    }
     let before = world.tally(drivers).done;
     let mut watch = Watch::new(world);
     let mut rounds = 0;
@@ -252,6 +284,5 @@ fn run(world: &World, cell: &Cell, pace: Option<u64>, operations: u64) -> Outcom
         tally = world.tally(drivers);
     }
     assert_eq!(tally.open, 0, "{}: not all are answered", cell.name);
-    let bound = watch.bound(tally.first_refusal.as_deref());
-    Outcome { tally, done, rounds, bound }
+    Outcome::new(world, tally, done, rounds, &watch)
 }

@@ -8,7 +8,7 @@ use pocket_ic::common::rest::RawMessageId;
 
 use super::cells::Cell;
 use super::measure::{Outcome, open_max, plan};
-use super::watch::{BLOCK_BYTES_MAX, BLOCK_MESSAGES_MAX, Watch};
+use super::watch::{BLOCK_BYTES_MAX, BLOCK_MESSAGES_MAX, ENVELOPE_BYTES, Watch};
 use super::world::World;
 
 const WARM_ROUNDS: u64 = 5;
@@ -16,9 +16,6 @@ const WARM_ROUNDS: u64 = 5;
 const ROUNDS_MAX: u64 = 5_000;
 /// Messages that users have under way at most: two blocks.
 const OPEN_MAX: u64 = 2 * BLOCK_MESSAGES_MAX as u64;
-/// Bytes of a message beside name and argument, as they count in a block.
-const ENVELOPE_BYTES: u64 = 120;
-
 /// Puts load on a service from outside, so many operations at least.
 pub fn run(world: &World, cell: &Cell, pace: Option<u64>, operations: u64) -> Outcome {
     let messages = pace.map(|thousandths| (thousandths / u64::from(cell.batch)).max(1));
@@ -78,6 +75,5 @@ pub fn run(world: &World, cell: &Cell, pace: Option<u64>, operations: u64) -> Ou
         }
     }
     let (done, rounds) = counted.unwrap_or((driver.tally.done, rounds));
-    let bound = watch.bound(driver.tally.first_refusal.as_deref());
-    Outcome { tally: driver.tally, done, rounds, bound }
+    Outcome::new(world, driver.tally, done, rounds, &watch)
 }

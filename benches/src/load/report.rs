@@ -7,7 +7,7 @@ use super::charts::{self, Bar, Line};
 use super::measure::CALL_CYCLES;
 use super::phases::{self, KINDS, NAIVE, REST, VALUE_BYTES};
 use super::watch;
-use super::{checks, compared};
+use super::{checks, compared, large, scaling, tuning};
 use crate::results::report::spaced;
 use crate::results::{Figures, Measure, Structure, save_text};
 use canopy_types::marks::Phase;
@@ -26,20 +26,11 @@ Workloads of YCSB on whole services, exact and the same on every machine, measur
 ";
 
 const PHASES: &str = "\
-From a build of both canisters with marks (feature `marks`, in no shipped module), less what the marks take. *Receive* copies argument and caller; *rights* looks up the caller and counts; *name* hashes what the receipt is found by; *encode and send* writes replies and calls, at the platform's 50 instructions for each byte; *resume* is the executor waking the call; the last column is what is charged beyond: 1,000 for each page of the heap that a message dirties, and what runs outside the marks.
+From a build of both canisters with marks (feature `marks`, in no shipped module), less what the marks take. *Receive* copies argument and caller; *rights* looks up the caller and counts; *name* hashes what the receipt is found by; *encode and send* writes replies and calls, at the platform's 50 instructions for each byte; the last column is what is charged beyond: 1,000 for each page of the heap that a message dirties, and what runs outside the marks.
 ";
 
-/// Name of the committed figures of operations before the costs that they showed were attacked.
-const BEFORE: &str = "load-before";
-
-const TUNING: &str = "\
-The first figures (`load-before.json`) showed which costs the code can do something about, beside the platform's own: 50 instructions for each byte sent or replied, and 500 for each call of the system. Three of them were attacked:
-
-1. *Naming a put for its receipt*: 4,500 instructions, a third of a put in a batch, nearly all of them a second keyed hash of the value. It only has to notice that a caller uses an id twice, so four words at a time are condensed instead.
-2. *Storing*: 7,200 to 7,800 instructions. The shard's clock, short keys and the store's state are handled in fewer, larger pieces.
-3. *Receiving*: 2 instructions for each byte of the router's argument, because the memory was zeroed before it was written.
-
-What is left and was not attacked: a routed put dirties twice as many pages of the router's heap as a routed get (at 1,000 instructions each), because it waits in a future of an executor, and a batch does so once for each shard; a canister's heap delta, which counts those pages, is what binds routed batches.
+const LARGE: &str = "\
+A value of 64 MiB in chunks of 1 MiB, put and read by a user, so that a block holds three of them; beginning, commit and manifest included. Downloads are update calls; a query costs nothing, and one node answers it.
 ";
 
 struct Report<'a> {
@@ -73,13 +64,17 @@ pub fn write(figures: &Figures) -> anyhow::Result<()> {
         report.group(&cells, group, heading);
         match group {
             Group::Prices => report.prices(),
-            Group::DirectBatches => report.chart_of_shards()?,
+            Group::DirectBatches => {
+                report.text += &scaling::table(figures);
+                report.chart_of_shards()?;
+            }
             Group::Records => report.chart_of_records()?,
+            Group::ValueSizes => report.large_values(),
             _ => {}
         }
     }
     report.text += &compared::beside(figures);
-    report.tuning(&Figures::load(BEFORE)?);
+    report.text += &tuning::before_and_after(figures)?;
     save_text("load.md", &report.text)
 }
 
@@ -153,7 +148,11 @@ impl Report<'_> {
     fn phases(&mut self) -> anyhow::Result<()> {
         self.heading("Instructions by phase");
         self.line(PHASES);
-        let phases: Vec<&str> = Phase::ALL.into_iter().map(phases::words).chain([REST]).collect();
+        let takes = |phase: &&str| {
+            let of = |kind: &phases::Kind, measure| self.phase(kind.batch, &phases::named(kind.name, phase), measure);
+            KINDS.iter().any(|kind| of(kind, Measure::RouterInstructions) + of(kind, Measure::ShardInstructions) > 0)
+        };
+        let phases: Vec<&str> = Phase::ALL.into_iter().map(phases::words).chain([REST]).filter(takes).collect();
         for (measure, canister, is_there) in [
             (Measure::RouterInstructions, "router", (|way| way == Way::Routed) as fn(Way) -> bool),
             (Measure::ShardInstructions, "shards", |_| true),
@@ -179,24 +178,6 @@ impl Report<'_> {
         Ok(())
     }
 
-    fn tuning(&mut self, before: &Figures) {
-        self.heading("Tuning");
-        self.line(TUNING);
-        self.columns("instructions per operation | router, before | after | shards, before | after | less");
-        for kind in KINDS {
-            let of = |figures: &Figures, measure| {
-                let found = figures.find(Structure::Phases, VALUE_BYTES, u64::from(kind.batch), kind.name, measure);
-                found.map_or(0, |figure| figure.measured)
-            };
-            let pair = |measure| [of(before, measure), of(self.figures, measure)];
-            let cells = [pair(Measure::RouterInstructions), pair(Measure::ShardInstructions)].concat();
-            let (was, is) = (cells[0] + cells[2], cells[1] + cells[3]);
-            let less = was.saturating_sub(is) * 1_000 / was.max(1);
-            let cells = cells.into_iter().map(spaced).collect::<Vec<_>>().join(" | ");
-            self.line(&format!("| {} | {cells} | {}.{} % |", kind.name, less / 10, less % 10));
-        }
-    }
-
     fn cell(&self, cell: &Cell, measure: Measure) -> Option<u64> {
         let state = &cell.state;
         let found = self.figures.find(Structure::Load, state.value_bytes, state.records, &cell.name, measure);
@@ -216,7 +197,7 @@ impl Report<'_> {
         for cell in cells.iter().filter(is_shown) {
             let Some(cycles) = self.cell(cell, Measure::Cycles) else { continue };
             let of = |measure| self.cell(cell, measure).unwrap_or(0);
-            let bound = watch::Bound::ALL.into_iter().find(|bound| *bound as u64 == of(Measure::Bound));
+            let bound = watch::Bound::numbered(of(Measure::Bound));
             let is_direct = cell.way == Way::Direct || cell.state.service == Service::Shards;
             let of_router = |text: String| if is_direct { String::new() } else { text };
             let row = [
@@ -231,10 +212,36 @@ impl Report<'_> {
                 of(Measure::Rounds99).to_string(),
                 of(Measure::Rounds999).to_string(),
                 spaced(1_000_000_000 / of(Measure::RoundsPerBillion).max(1)),
-                bound.map_or("", watch::Bound::words).to_string(),
-                percent(of(Measure::RefusedPerMillion)),
+                bound.map_or(String::new(), |bound| bound_and_use(bound, of(Measure::BoundUsed))),
+                turned_away(
+                    of(Measure::RefusedPerMillion),
+                    [
+                        (of(Measure::CallsOpenPerMillion), "calls open"),
+                        (of(Measure::BeatenPerMillion), "others were ahead"),
+                    ],
+                ),
             ];
             self.line(&format!("| {} | {} |", cell.name, row.join(" | ")));
+        }
+    }
+
+    fn large_values(&mut self) {
+        self.heading("Large values");
+        self.line(LARGE);
+        self.columns("per MiB | cycles | of them, fees for the value's bytes | above those | rounds");
+        for (what, way, window, shards) in large::all(&large::FULL) {
+            let name = large::named(what, way, window, shards);
+            let of = |measure| large::find(self.figures, &large::FULL, &name, measure);
+            let measures =
+                (of(Measure::CyclesPerMebibyte), of(Measure::FeesPerMebibyte), of(Measure::RoundsPerThousandMebibytes));
+            let (Some(cycles), Some(fees), Some(rounds)) = measures else { continue };
+            let above = cycles.saturating_sub(fees);
+            let above = match fees {
+                0 => spaced(above),
+                _ => format!("{} ({}.{} %)", spaced(above), above * 100 / fees, above * 1_000 / fees % 10),
+            };
+            let rounds = format!("{}.{:02}", rounds / 1_000, rounds % 1_000 / 10);
+            self.line(&format!("| {name} | {} | {} | {above} | {rounds} |", spaced(cycles), spaced(fees)));
         }
     }
 
@@ -334,9 +341,28 @@ pub fn thousandths(number: u64) -> String {
     format!("{}.{}", number / 1_000, number % 1_000 / 100)
 }
 
-fn percent(millionths: u64) -> String {
-    match millionths {
-        0 => String::new(),
-        _ => format!("{}.{:02} %", millionths / 10_000, millionths % 10_000 / 100),
+/// Says what binds, and how much of it was used, if that is known.
+fn bound_and_use(bound: watch::Bound, thousandths: u64) -> String {
+    match thousandths {
+        0 => bound.words().to_string(),
+        _ => format!("{}, {} %", bound.words(), thousandths / 10),
     }
+}
+
+/// Says how many operations were turned away, and why; what has no reason of its own was turned away by the platform.
+fn turned_away(millionths: u64, reasons: [(u64, &str); 2]) -> String {
+    if millionths == 0 {
+        return String::new();
+    }
+    let rest = millionths - reasons.iter().map(|(part, _)| part).sum::<u64>().min(millionths);
+    let parts = reasons.into_iter().chain([(rest, "queues full")]).filter(|(part, _)| *part > 0);
+    let parts: Vec<String> = parts.map(|(part, why)| format!("{} {why}", percent(part))).collect();
+    match &parts[..] {
+        [only] => only.clone(),
+        _ => format!("{}: {}", percent(millionths), parts.join(", ")),
+    }
+}
+
+fn percent(millionths: u64) -> String {
+    format!("{}.{:02} %", millionths / 10_000, millionths % 10_000 / 100)
 }

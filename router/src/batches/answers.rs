@@ -94,14 +94,13 @@ fn text_of(failure: &mut Failure) -> Option<&mut String> {
 }
 
 /// Asks to be asked again for the values that the reply has no room for, the later ones first. `value_bytes` tells the
-/// length of an answer's value. Tells the bytes of the values that stay.
-pub fn fit<T>(results: &mut [Result<T, Failure>], value_bytes: impl Fn(&T) -> usize) -> usize {
+/// length of an answer's value.
+pub fn fit<T>(results: &mut [Result<T, Failure>], value_bytes: impl Fn(&T) -> usize) {
     let beside = |result: &mut Result<T, Failure>| match result {
         Ok(_) => ANSWER_BYTES_MAX,
         Err(failure) => ANSWER_BYTES_MAX + text_of(failure).map_or(0, |text| text.len() + ANSWER_BYTES_MAX),
     };
     let mut room = REPLY_BYTES_MAX.saturating_sub(results.iter_mut().map(beside).sum());
-    let mut kept = 0;
     for result in results {
         let Ok(found) = result else { continue };
         let bytes = value_bytes(found);
@@ -109,10 +108,8 @@ pub fn fit<T>(results: &mut [Result<T, Failure>], value_bytes: impl Fn(&T) -> us
             *result = Err(Failure::NotDone(Refusal::AskAgain { bytes: bytes as u64 }));
         } else {
             room -= bytes;
-            kept += bytes;
         }
     }
-    kept
 }
 
 // The largest errors of a large batch fit a reply all together.

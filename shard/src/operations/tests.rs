@@ -124,7 +124,14 @@ fn get_without_value_tells_its_length() {
 fn apply(state: &mut State, items: Vec<ActionRef>, reply_bytes_max: Option<u64>) -> Vec<Answer> {
     let items = (0..).zip(items).map(|(index, action)| canopy_types::wire::ItemRef { index, action }).collect();
     let batch = ApplyRef { caller: &[1], operation: None, reply_bytes_max, items };
-    decode::<ShardApplyResult>(&state.apply(&batch).unwrap()).unwrap().unwrap()
+    let (mut reply, mut longest) = (vec![], 0);
+    let rest = state.apply(&batch, |piece| {
+        longest = piece.len().max(longest);
+        reply.extend_from_slice(piece);
+    });
+    assert!(longest < 16 * 1_024, "a piece of {longest} bytes");
+    reply.extend(rest.unwrap());
+    decode::<ShardApplyResult>(&reply).unwrap().unwrap()
 }
 
 #[test]
@@ -174,12 +181,32 @@ fn values_beyond_the_allowance_are_asked_for_again() {
 }
 
 #[test]
+fn gets_are_answered_in_pieces_also_beside_an_answer_that_is_rare() {
+    let mut state = state();
+    let keys: Vec<[u8; 1]> = (0..40).map(|at| [at]).collect();
+    for key in &keys[..39] {
+        state.put(&nobody(), &plain(key, &[key[0]; 1_000])).unwrap();
+    }
+    for rare in [None, Some(Err(ShardError::KeyEmpty))] {
+        let gets = keys.iter().map(|key| ActionRef::Get(GetRef { key, include_value: None }));
+        let empty = ActionRef::Get(GetRef { key: b"", include_value: None });
+        let answers = apply(&mut state, gets.chain(rare.is_some().then_some(empty)).collect(), None);
+        for (at, answer) in (0..39).zip(&answers) {
+            let Answer::Get(Ok(Some(record))) = answer else { panic!("{answer:?}") };
+            assert_eq!(record.value, [at; 1_000]);
+        }
+        assert_eq!(answers[39], Answer::Get(Ok(None)));
+        assert_eq!(answers.get(40), rare.map(Answer::Get).as_ref());
+    }
+}
+
+#[test]
 fn batch_that_is_too_long_does_nothing() {
     let mut state = state();
     let items = vec![ActionRef::Put(plain(b"k", b"v")); BATCH_ITEMS_MAX + 1];
     let items = items.into_iter().map(|action| canopy_types::wire::ItemRef { index: 0, action }).collect();
     let batch = ApplyRef { caller: &[1], operation: None, reply_bytes_max: None, items };
-    let refused = state.apply(&batch).unwrap_err();
+    let refused = state.apply(&batch, |_| ()).unwrap_err();
     assert_eq!(refused, ShardError::TooManyItems { items: 4_097, items_max: 4_096 });
     assert_eq!(record(&mut state, b"k"), None);
     let owned: ApplyArguments = batch.to_owned();

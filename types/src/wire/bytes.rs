@@ -2,6 +2,10 @@
 
 use crate::limits::MESSAGE_BYTES_MAX;
 
+/// Bytes of a long reply that are handed to the platform together, at most: two pages of the heap, which are dirtied once for
+/// all pieces. With a call of the system for each piece that comes to little beside the 50 instructions of every byte.
+pub(super) const PIECE_BYTES: usize = 8 * 1024;
+
 /// Whether two byte strings are equal, compared by words: a plain `==` costs several times as much in Wasm.
 pub fn equal_bytes(left: &[u8], right: &[u8]) -> bool {
     if left.len() != right.len() {

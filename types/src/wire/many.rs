@@ -4,7 +4,7 @@ use super::arguments::{
     DeleteRef, OPERATION, OperationRef, PRECONDITION, PutRef, TIME_TO_LIVE, item_fields, item_lines, read_operation,
     read_precondition, write_operation, write_precondition,
 };
-use super::bytes::{Reader, is_ordinary_length, write_blob, write_length, write_optional_nat64};
+use super::bytes::{PIECE_BYTES, Reader, is_ordinary_length, write_blob, write_length, write_optional_nat64};
 use super::replies::RecordHead;
 use super::table::{Prefix, Type, in_order};
 use crate::api::{DeleteManyArguments, GetManyArguments, PutManyArguments};
@@ -103,7 +103,7 @@ const GET_MANY: [Prefix; 2] = [
 
 /// Room for the table and what stands beside the items, and for each item's bytes beside key and value.
 const OTHER_BYTES: usize = 192;
-const ITEM_BYTES: usize = 24;
+const ITEM_BYTES: usize = 40;
 
 impl<'a> PutManyRef<'a> {
     /// Reads the arguments; `None` if that takes the general decoder.
@@ -387,11 +387,16 @@ pub enum GetAnswer<'a> {
     AskAgain(u64),
 }
 
-/// Writes the answers to a batch of gets.
-pub fn gets_answered<'a>(answers: impl ExactSizeIterator<Item = GetAnswer<'a>>, payload_bytes: usize) -> Vec<u8> {
-    let mut reply = begin_writing(&GETS_ANSWERED, 2 * answers.len(), payload_bytes);
+/// Writes the answers to a batch of gets, and hands the reply to `send` piece by piece.
+pub fn gets_answered<'a>(answers: impl ExactSizeIterator<Item = GetAnswer<'a>>, mut send: impl FnMut(&[u8])) {
+    let mut reply = begin_writing(&GETS_ANSWERED, 0, PIECE_BYTES);
     write_length(&mut reply, answers.len());
     for answer in answers {
+        let value_bytes = if let GetAnswer::Record(_, value) = answer { value.len() } else { 0 };
+        if !reply.is_empty() && reply.len() + value_bytes + ITEM_BYTES > PIECE_BYTES {
+            send(&reply);
+            reply.clear();
+        }
         match answer {
             GetAnswer::Nothing => reply.extend([OK, 0]),
             GetAnswer::Record(head, value) => {
@@ -407,5 +412,5 @@ pub fn gets_answered<'a>(answers: impl ExactSizeIterator<Item = GetAnswer<'a>>, 
             }
         }
     }
-    reply
+    send(&reply);
 }

@@ -275,7 +275,8 @@ proptest! {
             (Some(record), None) => GetAnswer::Record(head(record), &record.value),
             (None, None) => GetAnswer::Nothing,
         });
-        let reply = many::gets_answered(answers, 0);
+        let mut reply = vec![];
+        many::gets_answered(answers, |piece| reply.extend_from_slice(piece));
         let expected: Vec<GetResult> = found
             .iter()
             .map(|(record, again)| match again {

@@ -4,7 +4,7 @@ use super::{ActionRef, ItemRef, OTHER_BYTES};
 use crate::codec;
 use crate::routing::Version;
 use crate::shard::{Answer, ShardApplyResult, ShardError};
-use crate::wire::bytes::{Reader, write_length, write_optional_nat64};
+use crate::wire::bytes::{PIECE_BYTES, Reader, write_length, write_optional_nat64};
 use crate::wire::replies::RecordHead;
 use crate::wire::table::{Prefix, Type, in_order};
 
@@ -62,6 +62,8 @@ pub const ANSWER_BYTES_MAX: usize = 64;
 /// Writes the reply of a batch, answer by answer in the order of its items.
 pub struct ReplyWriter {
     reply: Vec<u8>,
+    /// What was handed out before that.
+    handed_out_bytes: usize,
     /// Only puts without preconditions are answered, so that a shorter table does.
     puts_only: bool,
     /// Answers that the tables above don't have, with the places that others keep for them.
@@ -74,15 +76,36 @@ impl ReplyWriter {
     pub fn new(items: &[ItemRef]) -> Self {
         let unconditional = |item: &ItemRef| matches!(item.action, ActionRef::Put(put) if put.precondition.is_none());
         let puts_only = items.iter().all(unconditional);
-        let mut reply = Vec::with_capacity(OTHER_BYTES + items.len() * ANSWER_BYTES_MAX);
+        let mut reply = Vec::with_capacity((OTHER_BYTES + items.len() * ANSWER_BYTES_MAX).max(PIECE_BYTES));
         reply.extend_from_slice(if puts_only { PUTS_DONE.bytes() } else { ANSWERS.bytes() });
         write_length(&mut reply, items.len());
-        Self { reply, puts_only, rare: Vec::new(), answers: 0 }
+        Self { reply, handed_out_bytes: 0, puts_only, rare: Vec::new(), answers: 0 }
     }
 
     /// Tells the bytes written so far.
     pub fn bytes(&self) -> usize {
-        self.reply.len()
+        self.handed_out_bytes + self.reply.len()
+    }
+
+    /// Tells whether a get refused so is answered by the tables, as what is found is. An answer that isn't needs all of the
+    /// reply once more.
+    pub fn is_everyday(error: &ShardError) -> bool {
+        matches!(error, ShardError::AskAgain { .. })
+    }
+
+    /// Hands out what is written, if so many bytes more would make it longer than a piece.
+    ///
+    /// # Panics
+    ///
+    /// When there was an answer that is none of every day. None may follow either.
+    pub fn make_room(&mut self, bytes: usize, send: impl FnOnce(&[u8])) {
+        if self.reply.is_empty() || self.reply.len() + bytes <= PIECE_BYTES {
+            return;
+        }
+        assert!(self.rare.is_empty(), "INVARIANT: a reply with rare answers is kept whole");
+        send(&self.reply);
+        self.handed_out_bytes += self.reply.len();
+        self.reply.clear();
     }
 
     /// Answers a put.
@@ -165,11 +188,12 @@ impl ReplyWriter {
         }
     }
 
-    /// Ends the reply.
+    /// Ends the reply: gives what wasn't handed out.
     pub fn finish(self) -> Vec<u8> {
         if self.rare.is_empty() {
             return self.reply;
         }
+        assert_eq!(self.handed_out_bytes, 0, "INVARIANT: a reply with rare answers is kept whole");
         let answers: ShardApplyResult =
             codec::decode(&self.reply).expect("INVARIANT: what this writes is the Candid of as many answers");
         let mut answers = answers.expect("INVARIANT: what this writes are answers");
