@@ -349,14 +349,14 @@ fn heap_bytes() -> u64 {
     0
 }
 
-/// Takes the router's word about who may do what, and tells how full and busy the shard is.
+/// Takes the router's word about who may do what, and tells how full and busy the shard is. All shards hear it every two
+/// minutes, so the timer of one that nobody else asks is set again, too, should it be lost.
 pub fn set_roles(arguments: Result<RolesWord, MalformedArguments>) -> ShardSetRolesResult {
-    let (caller, now) = (ic_cdk::api::msg_caller(), ic_cdk::api::time());
-    state::with(|state| {
+    serve_update(|state, caller| {
         if !state.identity.is_router(caller.as_slice()) {
             return Err(ShardError::Unauthorised { caller });
         }
-        let reply = state.roles.take(&arguments.map_err(malformed)?, now);
+        let reply = state.roles.take(&arguments.map_err(malformed)?, state.message_time);
         Ok(RolesWordReply { reading: Some(reading(state)), ..reply })
     })
 }
@@ -484,21 +484,10 @@ fn serve_upload<A, R>(
     required: Role,
     action: impl FnOnce(&mut State, Principal, Permit, A) -> Result<R, ShardUploadError>,
 ) -> Result<R, ShardUploadError> {
-    let (caller, now) = (ic_cdk::api::msg_caller(), ic_cdk::api::time());
-    let (result, alarm) = state::with(|state| {
-        state.store.observe_clock(now);
-        (state.message_time, state.message_is_update) = (now, true);
-        let permit = state.authorise(caller.as_slice(), required, is_controller).map_err(ShardUploadError::from);
-        let result = permit.and_then(|permit| {
-            let arguments = arguments.map_err(malformed)?;
-            action(&mut *state, caller, permit, arguments)
-        });
-        (result, state.take_alarm(now))
-    });
-    if let Some(at) = alarm {
-        ic_cdk::api::global_timer_set(at);
-    }
-    result
+    serve_update(|state, caller| {
+        let permit = state.authorise(caller.as_slice(), required, is_controller)?;
+        action(state, caller, permit, arguments.map_err(malformed)?)
+    })
 }
 
 /// Makes the shard one end of a transfer.
@@ -551,9 +540,7 @@ pub fn abandon_transfer(arguments: Result<AbandonTransferArguments, MalformedArg
 
 /// Gives the shard another router.
 pub fn adopt_router(arguments: Result<AdoptRouterArguments, MalformedArguments>) -> AdoptRouterResult {
-    let caller = ic_cdk::api::msg_caller();
-    state::with(|state| {
-        state.message_time = ic_cdk::api::time();
+    serve_update(|state, caller| {
         check_administrator(state, caller)?;
         let router = arguments.map_err(malformed)?.router;
         state.adopt_router(router)?;
@@ -586,13 +573,13 @@ fn serve_transfer<A, R>(
     arguments: Result<A, MalformedArguments>,
     action: impl FnOnce(&mut State, Principal, A) -> Result<R, TransferError>,
 ) -> Result<R, TransferError> {
+    serve_update(|state, caller| action(state, caller, arguments.map_err(malformed_transfer)?))
+}
+
+/// Has `action` answer an update, and sets the timer for what follows from it, or again if it is lost.
+fn serve_update<R>(action: impl FnOnce(&mut State, Principal) -> R) -> R {
     let (caller, now) = (ic_cdk::api::msg_caller(), ic_cdk::api::time());
-    let (result, alarm) = state::with(|state| {
-        state.store.observe_clock(now);
-        state.message_time = now;
-        let result = arguments.map_err(malformed_transfer).and_then(|arguments| action(&mut *state, caller, arguments));
-        (result, state.take_alarm(now))
-    });
+    let (result, alarm) = state::with(|state| state.answer_update(now, |state| action(state, caller)));
     if let Some(at) = alarm {
         ic_cdk::api::global_timer_set(at);
     }

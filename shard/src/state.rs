@@ -78,8 +78,6 @@ pub struct State {
     pub carrying_over: Option<CarryingOver>,
     /// Where dropping the tombstones of the time of carrying over goes on.
     tombstones_after: Option<Cursor>,
-    /// A transfer has ended and left something to clear up.
-    clears_soon: bool,
     /// When the timer should have run, in nanoseconds; `None` while no timer is set.
     wake_at: Option<u64>,
     memory: DefaultMemoryImpl,
@@ -160,17 +158,11 @@ impl State {
             collections: Collections::default(),
             carrying_over,
             tombstones_after: None,
-            clears_soon: false,
             wake_at: None,
             memory,
         };
         state.begin_copying();
         state
-    }
-
-    /// Has the timer come for what a transfer leaves behind.
-    pub fn clear_soon(&mut self) {
-        self.clears_soon = true;
     }
 
     /// Stores what the shard owns and the machine of transfers.
@@ -202,13 +194,20 @@ impl State {
         Version(self.store.stored_time().max(self.store.removed_version()))
     }
 
+    /// Has `action` answer an update at `now` (nanoseconds), and tells when the timer must be set to, if it must be set.
+    pub fn answer_update<R>(&mut self, now: u64, action: impl FnOnce(&mut Self) -> R) -> (R, Option<u64>) {
+        self.store.observe_clock(now);
+        (self.message_time, self.message_is_update) = (now, true);
+        (action(self), self.take_alarm(now))
+    }
+
     /// Tells when the timer must be set to, if it must be set. Every update asks last; `now` in nanoseconds.
     pub fn take_alarm(&mut self, now: u64) -> Option<u64> {
         if self.growth.take_overdue(now) {
             self.store.note_growth_failed();
         }
         let grows = self.store.needs_growth() && self.growth.request(now);
-        let own = if grows || self.carrying_over.is_some() || std::mem::take(&mut self.clears_soon) {
+        let own = if grows || self.carrying_over.is_some() || self.has_tombstones_to_drop() {
             Some(now)
         } else if self.store.awaits_sweep() {
             Some(now + SWEEP_NANOSECONDS)
@@ -235,7 +234,7 @@ impl State {
             self.carry_over(now)
         } else if self.clear_up(TIMER_BUDGET) {
             Some(now)
-        } else if self.store.statistics().tombstones > 0 && !self.keeps_dead_records() {
+        } else if self.has_tombstones_to_drop() {
             self.drop_tombstones(now)
         } else if self.store.awaits_sweep() {
             self.store.observe_clock(now);
@@ -278,6 +277,11 @@ impl State {
                 Some(now)
             }
         }
+    }
+
+    /// Tells whether a transfer, or the time of carrying over, has left tombstones that nobody needs.
+    fn has_tombstones_to_drop(&self) -> bool {
+        self.store.tombstones() > 0 && !self.keeps_dead_records()
     }
 
     fn drop_tombstones(&mut self, now: u64) -> Option<u64> {

@@ -1,11 +1,16 @@
 use super::*;
 use candid::Principal;
 use canopy_types::limits::{SECRET_BYTES, VALUE_BYTES_MAX};
-use canopy_types::wire::{GetRef, PutRef};
-use canopy_types::{Epoch, HashRange, ShardIndex};
+use canopy_types::roles::{RolesContent, RolesWord};
+use canopy_types::transfer::{
+    BeginTransferArguments, CancelTransferArguments, HandOverResult, TransferEnd, TransferSide,
+};
+use canopy_types::wire::{DeleteRef, GetRef, PutRef};
+use canopy_types::{Epoch, HashRange, ShardIndex, TransferId};
 use serde_bytes::ByteBuf;
 
 use crate::operations::Origin;
+use crate::transfer::costs::Means;
 
 const NOW: u64 = 1_780_000_000_000_000_000;
 
@@ -126,4 +131,72 @@ fn lost_timer_is_set_again() {
     assert_eq!(state.take_alarm(at + LOST_NANOSECONDS), None);
     let later = at + RETRY_NANOSECONDS + LOST_NANOSECONDS;
     assert_eq!(state.take_alarm(later), Some(later));
+}
+
+const TRANSFER: TransferId = TransferId([7; 16]);
+const TRANSFER_EPOCH: Epoch = Epoch(9);
+
+/// Opens a shard with one record that has begun to give everything away, and whose timer rests but for that.
+fn source() -> State {
+    let mut state = State::create(DefaultMemoryImpl::default(), &arguments());
+    state.store.observe_clock(NOW);
+    put(&mut state, b"k", b"v").unwrap();
+    assert_eq!(state.take_alarm(NOW), Some(NOW), "a new store wants to grow ahead");
+    while state.run(NOW).is_some() {}
+    let (id, epoch, peer) = (TRANSFER, TRANSFER_EPOCH, Principal::from_slice(&[2]));
+    let (side, range, bytes) = (TransferSide::Source, HashRange::FULL, None);
+    let means = Means { liquid_cycles: u128::MAX, frozen_cycles: 0, heap_bytes: 0 };
+    state.begin_transfer(&BeginTransferArguments { id, side, peer, range, epoch, bytes }, &means).unwrap();
+    state
+}
+
+/// Has the state do what the timer does at `now`, and the target agree to everything; tells when it would come again.
+fn turn(state: &mut State, now: u64) -> Option<u64> {
+    let calls = state.transfer_turn(now, u128::MAX);
+    state.run(now);
+    for call in calls {
+        let reply = match call.method {
+            "hand_over" => codec::encode(&HandOverResult::Ok(TransferEnd::Done)),
+            _ => codec::encode(&canopy_types::transfer::ImportResult::Ok(())),
+        };
+        state.peer_answered(call.flight, Ok(reply), now);
+    }
+    state.take_alarm(now)
+}
+
+#[test]
+fn what_was_given_away_is_freed_when_the_router_tells_the_roles_though_the_timer_is_lost() {
+    let mut state = source();
+    while state.transfers.clearing().is_none() {
+        turn(&mut state, NOW);
+    }
+    assert_eq!(state.identity.range, HashRange::EMPTY);
+    assert_eq!(state.store.statistics().records, 1);
+    // The timer was set, and what it did was undone by a trap: nobody has a reason to ask a shard that owns nothing.
+    let later = NOW + LOST_NANOSECONDS + 1;
+    let content = RolesContent { grants: vec![], limits: Default::default() };
+    let digest = content.digest();
+    let word = RolesWord { version: 1, digest, given_at_nanoseconds: later, content: Some(content) };
+    let (reply, alarm) = state.answer_update(later, |state| state.roles.take(&word, later));
+    assert!(reply.holds);
+    assert_eq!(alarm, Some(later));
+    state.run(later);
+    assert_eq!(state.store.statistics().records, 0);
+    assert_eq!(state.transfers.clearing(), None);
+}
+
+#[test]
+fn tombstones_of_a_transfer_are_dropped_though_the_timer_is_lost() {
+    let mut state = source();
+    let origin = Origin { caller: &[1], operation: None, index: 0 };
+    state.delete(&origin, &DeleteRef { key: b"k", precondition: None, operation: None }).unwrap();
+    assert_eq!(state.store.tombstones(), 1);
+    let cancel = CancelTransferArguments { id: TRANSFER, epoch: TRANSFER_EPOCH };
+    state.cancel_transfer(Principal::from_slice(&[1]), true, &cancel).unwrap();
+    assert_eq!(state.take_alarm(NOW), Some(NOW));
+    let later = NOW + LOST_NANOSECONDS + 1;
+    assert_eq!(state.take_alarm(later), Some(later));
+    while state.run(later).is_some_and(|at| at == later) {}
+    assert_eq!(state.store.tombstones(), 0);
+    assert_eq!(state.run(later), None, "the timer rests");
 }

@@ -7,6 +7,12 @@ use super::layout::PAGE_BYTES;
 use super::state::Store;
 
 impl<M: Memory> Store<M> {
+    /// Counts the tombstones.
+    #[inline]
+    pub fn tombstones(&self) -> u64 {
+        self.counters.tombstones
+    }
+
     /// Sizes and counts, in constant time and without reading the memory.
     pub fn statistics(&self) -> Statistics {
         let bytes = |pages: u32| u64::from(pages) * PAGE_BYTES;

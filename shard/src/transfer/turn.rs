@@ -293,7 +293,6 @@ impl State {
     pub fn end_copying(&mut self) {
         self.copying = Copying::default();
         self.store.unwatch();
-        self.clear_soon();
     }
 
     fn copy(&mut self, current: &Current, now: u64) -> Vec<Outgoing> {
