@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::draw::Draw;
-use crate::faults::{FaultName, FaultOptions};
+use crate::faults::{FaultName, FaultOptions, Switch};
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +23,7 @@ pub mod stream {
 /// Operations of a run unless the command line says otherwise.
 pub const OPERATIONS_DEFAULT: usize = 220;
 /// Operations of each run of the campaign whose summary is committed.
-pub const CAMPAIGN_OPERATIONS: usize = 2_000;
+pub const CAMPAIGN_OPERATIONS: usize = 1_000;
 pub const OPERATIONS_MAX: usize = 100_000;
 const SHARDS_MAX: u64 = 4;
 const KEYS_MAX: u64 = 16;
@@ -59,9 +59,11 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Options of the campaign: every fault is drawn.
+    /// Options of the campaign: ranges change hands in every run, and every other fault is drawn.
     pub fn of_campaign() -> Self {
-        Self { operations: CAMPAIGN_OPERATIONS, ..Self::default() }
+        let mut faults = FaultOptions::default();
+        faults.set(FaultName::RangesMove, Switch::On);
+        Self { operations: CAMPAIGN_OPERATIONS, faults }
     }
 }
 

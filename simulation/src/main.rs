@@ -27,7 +27,7 @@ const EXIT_NO_PROGRESS: u8 = 3;
 const EXIT_CRASH: u8 = 4;
 
 /// The campaign: seeds, how many of them are run twice, and runs that making a failing one smaller may take.
-const CAMPAIGN_SEEDS: u64 = 1_000;
+const CAMPAIGN_SEEDS: u64 = 2_000;
 const CAMPAIGN_REPEAT_EVERY: usize = 50;
 const CAMPAIGN_SHRINK_RUNS_MAX: usize = 40;
 /// Seeds after which progress is told on a line of its own.

@@ -28,3 +28,16 @@ fn every_fault_is_on_in_some_and_off_in_others() {
         assert!((20..=150).contains(&on), "{} is on in {on} of 200", fault.text());
     }
 }
+
+#[test]
+fn ranges_move_in_every_run_of_the_campaign() {
+    let options = Options::of_campaign();
+    assert!((0..200).all(|seed| Case::draw(seed, &options).rate(FaultName::RangesMove) > 0));
+    // All else is as it would be drawn otherwise.
+    let (mut forced, mut drawn) = (Case::draw(7, &options), Case::draw(7, &Options::default()));
+    for case in [&mut forced, &mut drawn] {
+        case.operations = 0;
+        case.rates.remove(&FaultName::RangesMove);
+    }
+    assert_eq!(forced, drawn);
+}
