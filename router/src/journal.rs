@@ -23,7 +23,6 @@ use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
 use crate::funding::Spending;
-use crate::management;
 use crate::transfers::Transfers;
 
 mod answers;

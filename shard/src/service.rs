@@ -135,7 +135,7 @@ pub fn run_timer() {
     let (uploads, calls, alarm, growth_failed) = state::with(|state| {
         state.store.observe_clock(now);
         let uploads = state.collections.take();
-        let calls = if state.is_growth_due(now) { Vec::new() } else { state.transfer_turn(now, cycles) };
+        let calls = if state.is_growth_due() { Vec::new() } else { state.transfer_turn(now, cycles) };
         (uploads, calls, state.run(now), state.store.statistics().growth_failed)
     });
     calls.into_iter().for_each(calls::send);
@@ -352,13 +352,14 @@ fn heap_bytes() -> u64 {
 /// Takes the router's word about who may do what, and tells how full and busy the shard is. All shards hear it every two
 /// minutes, so the timer of one that nobody else asks is set again, too, should it be lost.
 pub fn set_roles(arguments: Result<RolesWord, MalformedArguments>) -> ShardSetRolesResult {
-    serve_update(|state, caller| {
+    let take = |state: &mut State, caller: Principal, now| {
         if !state.identity.is_router(caller.as_slice()) {
             return Err(ShardError::Unauthorised { caller });
         }
-        let reply = state.roles.take(&arguments.map_err(malformed)?, state.message_time);
+        let reply = state.roles.take(&arguments.map_err(malformed)?, now);
         Ok(RolesWordReply { reading: Some(reading(state)), ..reply })
-    })
+    };
+    serve_with_timer(|state, caller, now| state.take_word(now, |state| take(state, caller, now)))
 }
 
 /// Asks the platform whether `caller` controls the shard.
@@ -578,8 +579,13 @@ fn serve_transfer<A, R>(
 
 /// Has `action` answer an update, and sets the timer for what follows from it, or again if it is lost.
 fn serve_update<R>(action: impl FnOnce(&mut State, Principal) -> R) -> R {
+    serve_with_timer(|state, caller, now| state.answer_update(now, |state| action(state, caller)))
+}
+
+/// Has `serve` answer an update, and sets the timer to the time that it tells beside the answer.
+fn serve_with_timer<R>(serve: impl FnOnce(&mut State, Principal, u64) -> (R, Option<u64>)) -> R {
     let (caller, now) = (ic_cdk::api::msg_caller(), ic_cdk::api::time());
-    let (result, alarm) = state::with(|state| state.answer_update(now, |state| action(state, caller)));
+    let (result, alarm) = state::with(|state| serve(state, caller, now));
     if let Some(at) = alarm {
         ic_cdk::api::global_timer_set(at);
     }

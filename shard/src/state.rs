@@ -196,17 +196,33 @@ impl State {
 
     /// Has `action` answer an update at `now` (nanoseconds), and tells when the timer must be set to, if it must be set.
     pub fn answer_update<R>(&mut self, now: u64, action: impl FnOnce(&mut Self) -> R) -> (R, Option<u64>) {
+        self.begin_update(now);
+        (action(self), self.take_alarm(now))
+    }
+
+    /// Has `action` take a word of the router's at `now` (nanoseconds), as [`answer_update`](Self::answer_update) does, but
+    /// asks for no memory ahead: a shard to which nobody writes needs none.
+    pub fn take_word<R>(&mut self, now: u64, action: impl FnOnce(&mut Self) -> R) -> (R, Option<u64>) {
+        self.begin_update(now);
+        (action(self), self.alarm(now, false))
+    }
+
+    fn begin_update(&mut self, now: u64) {
         self.store.observe_clock(now);
         (self.message_time, self.message_is_update) = (now, true);
-        (action(self), self.take_alarm(now))
     }
 
     /// Tells when the timer must be set to, if it must be set. Every update asks last; `now` in nanoseconds.
     pub fn take_alarm(&mut self, now: u64) -> Option<u64> {
+        let needs_growth = self.store.needs_growth();
+        self.alarm(now, needs_growth)
+    }
+
+    fn alarm(&mut self, now: u64, needs_growth: bool) -> Option<u64> {
         if self.growth.take_overdue(now) {
             self.store.note_growth_failed();
         }
-        let grows = self.store.needs_growth() && self.growth.request(now);
+        let grows = needs_growth && self.growth.request(now);
         let own = if grows || self.carrying_over.is_some() || self.has_tombstones_to_drop() {
             Some(now)
         } else if self.store.awaits_sweep() {
@@ -225,7 +241,7 @@ impl State {
     /// Does what is due, one thing per message, and tells when to come again. Called by the timer and after upgrades.
     pub fn run(&mut self, now: u64) -> Option<u64> {
         self.wake_at = None;
-        let next = if self.is_growth_due(now) {
+        let next = if self.is_growth_due() {
             // Alone, because it may trap.
             let grown = self.store.maintain() != store::Growth::Failed;
             self.growth.finish(grown);
@@ -254,11 +270,9 @@ impl State {
         wake_at
     }
 
-    /// Tells whether the next turn grows the memory, which may trap, so that nothing else is done in that message.
-    pub fn is_growth_due(&mut self, now: u64) -> bool {
-        if self.store.needs_growth() {
-            self.growth.request(now);
-        }
+    /// Tells whether the next turn grows the memory, which may trap, so that nothing else is done in that message. An earlier
+    /// message has asked for it: what one asks for that traps is taken back, and would be asked for ever again.
+    pub fn is_growth_due(&self) -> bool {
         self.growth.is_due()
     }
 

@@ -5,6 +5,8 @@ use canopy_types::funding::{FundingLimit, FundingShortage};
 use canopy_types::limits::TAG_SEED_BYTES;
 use canopy_types::shard::{ShardError, ShardInfo};
 
+use crate::management;
+
 const ROUTER: Principal = Principal::management_canister();
 const HASH: [u8; 32] = [9; 32];
 

@@ -133,6 +133,29 @@ fn lost_timer_is_set_again() {
     assert_eq!(state.take_alarm(later), Some(later));
 }
 
+#[test]
+fn memory_that_can_not_be_had_keeps_the_timer_from_nothing_else() {
+    let mut state = State::create(DefaultMemoryImpl::default(), &arguments());
+    state.store.observe_clock(NOW);
+    put(&mut state, b"k", b"v").unwrap();
+    assert_eq!(state.take_alarm(NOW), Some(NOW));
+    assert!(state.is_growth_due());
+    // Growing trapped, which lost the timer, and nobody but the router comes.
+    let later = NOW + RETRY_NANOSECONDS + LOST_NANOSECONDS + 1;
+    state.take_word(later, |_| ());
+    assert!(!state.is_growth_due(), "the next message is for what else there is to do");
+    assert_eq!(state.run(later), Some(later), "and asks for memory again");
+    assert!(state.is_growth_due());
+}
+
+#[test]
+fn a_shard_to_which_nobody_writes_asks_for_no_memory() {
+    let mut state = State::create(DefaultMemoryImpl::default(), &arguments());
+    assert!(state.store.needs_growth());
+    assert_eq!(state.take_word(NOW, |_| ()).1, None);
+    assert!(!state.is_growth_due());
+}
+
 const TRANSFER: TransferId = TransferId([7; 16]);
 const TRANSFER_EPOCH: Epoch = Epoch(9);
 
@@ -177,7 +200,7 @@ fn what_was_given_away_is_freed_when_the_router_tells_the_roles_though_the_timer
     let content = RolesContent { grants: vec![], limits: Default::default() };
     let digest = content.digest();
     let word = RolesWord { version: 1, digest, given_at_nanoseconds: later, content: Some(content) };
-    let (reply, alarm) = state.answer_update(later, |state| state.roles.take(&word, later));
+    let (reply, alarm) = state.take_word(later, |state| state.roles.take(&word, later));
     assert!(reply.holds);
     assert_eq!(alarm, Some(later));
     state.run(later);

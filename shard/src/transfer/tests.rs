@@ -251,7 +251,7 @@ impl World {
     fn timer(&mut self, party: usize) {
         let now = self.clock(party);
         let state = self.at(party);
-        let calls = if state.is_growth_due(now) { Vec::new() } else { state.transfer_turn(now, PLENTY) };
+        let calls = if state.is_growth_due() { Vec::new() } else { state.transfer_turn(now, PLENTY) };
         state.run(now);
         let life = self.parties[party].life;
         for Outgoing { flight, peer, method, arguments } in calls {
