@@ -77,15 +77,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn done(outcome: Outcome, kind: Happening) -> Self {
+    pub fn done(outcome: Outcome, kind: Happening) -> Self {
         Self { told: Told::Done(outcome), kind }
     }
 
-    fn not_run(why: NotRun, kind: Happening) -> Self {
+    pub fn not_run(why: NotRun, kind: Happening) -> Self {
         Self { told: Told::NotRun(why), kind }
     }
 
-    fn refused(kind: Happening) -> Self {
+    pub fn refused(kind: Happening) -> Self {
         Self::not_run(NotRun::Refused, kind)
     }
 
@@ -160,6 +160,7 @@ fn read_get(result: GetResult, in_batch: bool) -> Result<Answer, Impossible> {
         Err(GetError::Unauthorised { .. }) => Ok(Answer::not_run(NotRun::Unauthorised, Happening::Unauthorised)),
         Err(GetError::ShardUnavailable { .. }) => Ok(Answer::refused(Happening::ShardUnavailable)),
         Err(GetError::AskAgain { .. }) if in_batch => Ok(Answer::refused(Happening::AskAgain)),
+        Err(GetError::AskAgain { bytes }) => Ok(read_large(bytes)),
         Err(other) => Err(Impossible(format!("a legal get was answered {other:?}"))),
     }
 }
@@ -179,10 +180,16 @@ fn read_record(record: Option<Record>) -> Answer {
     };
     let seen = record.map(|record| Seen {
         value: record.value_bytes.is_none().then(|| fingerprint(&record.value)),
+        bytes: record.value_bytes.unwrap_or(record.value.len() as u64),
         version: record.version.0,
         expires_at_nanos: record.expires_at_nanoseconds,
     });
     Answer::done(Outcome::Got(seen), kind)
+}
+
+/// Reads that a value is longer than a record.
+fn read_large(bytes: u64) -> Answer {
+    Answer::done(Outcome::GotLarge { bytes }, Happening::LargeTold)
 }
 
 fn read_put_error(error: PutError) -> Result<Answer, Impossible> {
@@ -217,7 +224,7 @@ fn read_delete_error(error: DeleteError) -> Result<Answer, Impossible> {
     })
 }
 
-fn read_busy(reason: &BusyReason) -> Happening {
+pub fn read_busy(reason: &BusyReason) -> Happening {
     match reason {
         BusyReason::RouterCycles { .. } => Happening::BusyCycles,
         BusyReason::Platform { .. } => Happening::BusyPlatform,
@@ -256,11 +263,15 @@ fn read_shard_delete(result: ShardDeleteResult, in_batch: bool) -> Result<Answer
 }
 
 fn read_shard_get(result: ShardGetResult, in_batch: bool) -> Result<Answer, Impossible> {
-    result.map_or_else(|error| read_shard_error(error, in_batch), |record| Ok(read_record(record)))
+    match result {
+        Ok(record) => Ok(read_record(record)),
+        Err(ShardError::AskAgain { bytes }) if !in_batch => Ok(read_large(bytes)),
+        Err(error) => read_shard_error(error, in_batch),
+    }
 }
 
 /// Reads why a shard refused an operation; `in_batch`: other items may belong to other shards, or take room.
-fn read_shard_error(error: ShardError, in_batch: bool) -> Result<Answer, Impossible> {
+pub fn read_shard_error(error: ShardError, in_batch: bool) -> Result<Answer, Impossible> {
     Ok(match error {
         ShardError::PreconditionFailed { found } => Answer::precondition_failed(found),
         ShardError::OperationTooOld { .. } => Answer::not_run(NotRun::TooOld, Happening::TooOld),
@@ -312,13 +323,10 @@ pub fn hear(method: Method, direct: bool, items: usize, reply: &[u8]) -> Result<
     }
 }
 
-/// Reads what a caller canister was told.
-///
-/// # Errors
-/// As [`read_reply`].
-pub fn hear_forwarded(method: Method, direct: bool, items: usize, forwarded: &Forwarded) -> Result<Heard, Impossible> {
-    Ok(Heard::All(match forwarded {
-        Forwarded::Reply(reply) => return hear(method, direct, items, reply),
+/// Reads what a caller canister was told: the callee's reply, or what it means that there is none.
+pub fn delivered(forwarded: Forwarded) -> Result<Vec<u8>, Answer> {
+    Err(match forwarded {
+        Forwarded::Reply(reply) => return Ok(reply),
         Forwarded::NotSent => Answer::refused(Happening::CallNotSent),
         // Nothing was delivered.
         Forwarded::Reject { code: 1..=3, .. } => Answer::refused(Happening::CallRejected),
@@ -326,7 +334,7 @@ pub fn hear_forwarded(method: Method, direct: bool, items: usize, forwarded: &Fo
             Answer::refused(Happening::CallRejected)
         }
         Forwarded::Reject { .. } => Answer::may_run(Happening::CallUnknown),
-    }))
+    })
 }
 
 /// Shows a reply, for people.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use canopy_types::policy::UploadPolicy;
+
 use crate::draw::Draw;
 use crate::faults::{FaultName, FaultOptions, Switch};
 
@@ -18,6 +20,10 @@ pub mod stream {
     pub const GUESTS: u64 = 6;
     pub const RATE_LIMIT: u64 = 7;
     pub const MOVES: u64 = 8;
+    /// What a case's uploads are.
+    pub const UPLOADS: u64 = 9;
+    /// What its uploaders do.
+    pub const UPLOADERS: u64 = 10;
 }
 
 /// Operations of a run unless the command line says otherwise.
@@ -43,6 +49,13 @@ const EITHER_MIN: u64 = 4;
 /// One case in so many limits what each caller may ask for, to so many operations per minute.
 const RATE_LIMIT_ONE_IN: u64 = 8;
 const RATE_LIMIT: (u64, u64) = (10, 100);
+/// One case in so many lets each caller have few uploads open, up to so many.
+const FEW_UPLOADS_ONE_IN: u64 = 4;
+const FEW_UPLOADS_MAX: u64 = 3;
+/// One case in so many has uploads of several chunks, and how many of its uploads are so.
+const LONG_UPLOADS_ONE_IN: u64 = 6;
+const LONG_UPLOAD_ONE_IN: u64 = 4;
+const MINUTE_MILLISECONDS: u64 = 60_000;
 const KEY_BYTES_MAX: u64 = canopy_types::limits::KEY_BYTES_MAX as u64;
 
 /// What the command line says about all runs.
@@ -65,6 +78,14 @@ impl Options {
         faults.set(FaultName::RangesMove, Switch::On);
         Self { operations: CAMPAIGN_OPERATIONS, faults }
     }
+}
+
+/// What is uploaded, and under which terms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uploads {
+    pub policy: UploadPolicy,
+    /// One upload in so many has several chunks, of 1 MiB all but the last; 0: none. All others have one of few bytes.
+    pub long_one_in: u64,
 }
 
 /// Weights of the kinds of operations.
@@ -98,6 +119,7 @@ pub struct Case {
     pub batch_one_in: u64,
     /// How many operations per minute each caller may ask for; None: as many as it likes.
     pub rate_limit: Option<u64>,
+    pub uploads: Uploads,
     /// Faults are on while the shards are being made.
     pub faults_while_starting: bool,
     /// What a round takes when there is work, in nanoseconds.
@@ -147,6 +169,7 @@ impl Case {
             large_value_one_in,
             batch_one_in: if heavy { HEAVY_BATCH_ONE_IN } else { BATCH_ONE_IN },
             rate_limit,
+            uploads: draw_uploads(seed),
             faults_while_starting,
             round_nanos,
             rates,
@@ -161,6 +184,23 @@ impl Case {
     pub fn faults(&self) -> impl Iterator<Item = FaultName> + '_ {
         self.rates.iter().filter(|(_, rate)| **rate > 0).map(|(fault, _)| *fault)
     }
+}
+
+/// Draws terms of uploads. Short ones end, and are collected, while everything may go wrong.
+fn draw_uploads(seed: u64) -> Uploads {
+    let mut draw = Draw::new(seed, stream::UPLOADS);
+    let default = UploadPolicy::default();
+    let open = [1, 3, 10].map(|minutes| minutes * MINUTE_MILLISECONDS)[draw.below(3) as usize];
+    let kept = [1, 1, 3].map(|minutes| minutes * MINUTE_MILLISECONDS)[draw.below(3) as usize];
+    let (long_open, long_kept) = (draw.below(4) == 0, draw.below(4) == 0);
+    let (few, few_max) = (draw.below(FEW_UPLOADS_ONE_IN) == 0, draw.between(1, FEW_UPLOADS_MAX));
+    let policy = UploadPolicy {
+        open_uploads_max: if few { few_max } else { default.open_uploads_max },
+        open_milliseconds: if long_open { default.open_milliseconds } else { open },
+        kept_milliseconds: if long_kept { default.kept_milliseconds } else { kept },
+        ..default
+    };
+    Uploads { policy, long_one_in: if draw.below(LONG_UPLOADS_ONE_IN) == 0 { LONG_UPLOAD_ONE_IN } else { 0 } }
 }
 
 /// Draws a key that begins with its number, most of them short.

@@ -46,9 +46,33 @@ pub struct Name {
 /// What was asked of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    Put { value: Fingerprint, precondition: Option<Precondition>, time_to_live_nanos: Option<u64> },
+    Put {
+        value: Fingerprint,
+        precondition: Option<Precondition>,
+        time_to_live_nanos: Option<u64>,
+    },
+    /// Makes an upload of so many bytes the key's value.
+    Publish {
+        value: Fingerprint,
+        bytes: u64,
+        precondition: Option<Precondition>,
+        time_to_live_nanos: Option<u64>,
+    },
     Get,
-    Delete { precondition: Option<Precondition> },
+    Delete {
+        precondition: Option<Precondition>,
+    },
+    /// Asks something about an upload that says nothing of the key's record: all that matters is who may do so.
+    Upload,
+}
+
+/// What a write stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub value: Fingerprint,
+    /// Length of a large value; None: a record holds the value itself.
+    pub large_bytes: Option<u64>,
+    pub time_to_live_nanos: Option<u64>,
 }
 
 impl Action {
@@ -59,8 +83,23 @@ impl Action {
 
     pub fn precondition(&self) -> Option<Precondition> {
         match self {
-            Action::Put { precondition, .. } | Action::Delete { precondition } => *precondition,
-            Action::Get => None,
+            Action::Put { precondition, .. }
+            | Action::Publish { precondition, .. }
+            | Action::Delete { precondition } => *precondition,
+            Action::Get | Action::Upload => None,
+        }
+    }
+
+    /// Tells what is stored if it is done; None if nothing is.
+    pub fn written(&self) -> Option<Written> {
+        match *self {
+            Action::Put { value, time_to_live_nanos, .. } => {
+                Some(Written { value, large_bytes: None, time_to_live_nanos })
+            }
+            Action::Publish { value, bytes, time_to_live_nanos, .. } => {
+                Some(Written { value, large_bytes: Some(bytes), time_to_live_nanos })
+            }
+            Action::Get | Action::Delete { .. } | Action::Upload => None,
         }
     }
 }
@@ -68,8 +107,10 @@ impl Action {
 /// A record as a reader was told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seen {
-    /// None: the reader asked for everything but the value.
+    /// None: the reader asked for everything but the value, or it is longer than a record.
     pub value: Option<Fingerprint>,
+    /// Length of the value.
+    pub bytes: u64,
     pub version: u64,
     pub expires_at_nanos: Option<u64>,
 }
@@ -82,6 +123,14 @@ pub enum Outcome {
         version: u64,
     },
     Got(Option<Seen>),
+    /// A reader was told that the value is longer than a record, and its length.
+    GotLarge {
+        bytes: u64,
+    },
+    /// A reader was told that the key has no value longer than a record.
+    NotLarge,
+    /// What was asked about an upload was answered.
+    Answered,
     /// A delete removed this version, if there was a record.
     Deleted(Option<u64>),
     /// The precondition of a write failed on this version, or on there being none.
@@ -103,6 +152,8 @@ pub enum NotRun {
     OneUnauthorised,
     /// Another operation of this name ran, so that no sending of this one ever does.
     IdReused,
+    /// The upload was given up, so that no sending ever publishes it.
+    NeverPublished,
 }
 
 /// What the client was told about one sending.
@@ -169,13 +220,17 @@ impl Operation {
         if let Some((_, outcome)) = self.done() {
             return End::Done(outcome);
         }
-        let never = self.told().any(|(_, told)| told == Told::NotRun(NotRun::IdReused));
+        let is_final = |told| matches!(told, Told::NotRun(NotRun::IdReused | NotRun::NeverPublished));
+        let never = self.told().any(|(_, told)| is_final(told));
         let none_ran = self.sendings.iter().all(|sending| matches!(sending.told, Some((_, Told::NotRun(_)))));
         if never || none_ran { End::NotDone } else { End::Unknown }
     }
 
     /// Condenses the operation to what its key's register must explain; None if it says nothing.
     pub fn entry(&self) -> Option<Entry> {
+        if self.action == Action::Upload {
+            return None;
+        }
         let outcome = match self.end() {
             End::Done(outcome) => Some(outcome),
             End::Unknown => None,
@@ -270,9 +325,20 @@ impl History {
 
     /// Notes a read that a client didn't ask for by itself: what a page of a scan, sent then, said about a key.
     pub fn observe(&mut self, client: usize, key: usize, page: Asked, nanos: u64, told: Told) {
+        self.note(client, key, Action::Get, page, nanos, told);
+    }
+
+    /// Notes something that was asked once, with its answer.
+    pub fn note(&mut self, client: usize, key: usize, action: Action, asked: Asked, nanos: u64, told: Told) {
+        let operation = self.begin(client, key, action, None);
+        self.learn(operation, asked, nanos, told);
+    }
+
+    /// Notes what the answer to something else said of an operation.
+    pub fn learn(&mut self, operation: OperationId, asked: Asked, nanos: u64, told: Told) {
         let told = Some((self.moment(nanos), told));
-        let sendings = vec![Sending { sent: page.sent, direct: page.direct, told }];
-        self.operations.push(Operation { client, key, action: Action::Get, name: None, sendings });
+        let sending = Sending { sent: asked.sent, direct: asked.direct, told };
+        self.operations[operation.0].sendings.push(sending);
     }
 
     pub fn operations(&self) -> &[Operation] {

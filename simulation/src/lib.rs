@@ -1,9 +1,10 @@
 //! Runs Canopy's own Wasm in simulated networks, under faults drawn from a seed, and checks every answer.
 //!
 //! Start at [`run`]: one run from set-up to verdict. [`case`] draws what it consists of, [`faults`] names what may go
-//! wrong, [`network`] is the service on a simulated network, [`workload`] its clients, [`administrator`] whoever stops,
-//! upgrades and tops up, [`guests`] clients whose rights change, [`limits`] what each may ask for, [`mover`] has ranges
-//! change hands. [`history`] records what clients were told ([`answers`]), [`tally`] how often each kind of thing happened,
+//! wrong, [`network`] is the service on a simulated network, [`workload`] its clients, [`uploads`] those that put and
+//! read large values, [`administrator`] whoever stops, upgrades and tops up, [`guests`] clients whose rights change,
+//! [`limits`] what each may ask for, [`mover`] has ranges change hands, [`scrubber`] looks for leftovers. [`history`]
+//! records what clients were told ([`answers`], through [`sender`]), [`tally`] how often each kind of thing happened,
 //! and [`checkers`] judge it.
 //! [`campaign`] runs many seeds and [`shrink`] makes a failing one smaller. [`planted`] bugs show that they are found.
 //! [`scenarios`] are mistakes of administrators, each with its expected outcome. [`enumeration`] places every trouble at
@@ -29,6 +30,9 @@ pub mod planted;
 pub mod results;
 pub mod run;
 pub mod scenarios;
+pub mod scrubber;
+pub mod sender;
 pub mod shrink;
 pub mod tally;
+pub mod uploads;
 pub mod workload;

@@ -11,10 +11,11 @@ use canopy_simulator::instance::{
 };
 use canopy_types::api::RoutingTableResult;
 use canopy_types::codec::{decode, encode};
+use canopy_types::policy::{SetPolicyArguments, SetPolicyResult, UploadPolicy};
 use canopy_types::routing::RoutingTable;
-use canopy_types::shard::{ShardGetResult, ShardInfo, ShardInfoResult};
+use canopy_types::shard::{ShardError, ShardGetResult, ShardInfo, ShardInfoResult};
 use canopy_types::status::{Status, StatusResult};
-use canopy_types::{GetArguments, InitArguments, KeyHash, RoutingTableReply};
+use canopy_types::{GetArguments, HashSecret, InitArguments, KeyHash, RoutingTableReply};
 use ic_management_canister_types::{
     CanisterIdRecord, CanisterInstallMode, InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs,
 };
@@ -63,6 +64,8 @@ pub struct Network {
     owners: BTreeMap<Vec<u8>, Principal>,
     /// Hashes of the case's keys, once the router has told its secret; else empty.
     pub hashes: Vec<KeyHash>,
+    /// The secret of the hash, then.
+    pub secret: Option<HashSecret>,
     /// Canisters that the administrator gave up.
     pub written_off: BTreeSet<Principal>,
     /// A shard that is the administrator's as soon as the router names it no more.
@@ -108,6 +111,7 @@ impl Network {
             shards: Vec::new(),
             owners: BTreeMap::new(),
             hashes: Vec::new(),
+            secret: None,
             written_off: BTreeSet::new(),
             leaving: None,
             round_nanos: 0,
@@ -129,7 +133,20 @@ impl Network {
             ..InitArguments::default()
         };
         network.router = network.make_router(&arguments)?;
+        if case.uploads.policy != UploadPolicy::default() {
+            network.set_upload_policy(case.uploads.policy)?;
+        }
         Ok(network)
+    }
+
+    fn set_upload_policy(&mut self, policy: UploadPolicy) -> Result<(), SetUpFailure> {
+        let arguments = SetPolicyArguments { uploads: Some(policy), ..SetPolicyArguments::default() };
+        let message = self.submit(self.administrator, self.router, "set_policy", encode(&arguments));
+        let reply = self.wait(&message.map_err(|error| error.message)?)?;
+        match decode::<SetPolicyResult>(&reply) {
+            Ok(Ok(_)) => Ok(()),
+            other => Err(format!("the policy of uploads was answered {other:?}")),
+        }
     }
 
     /// Makes a router.
@@ -293,6 +310,7 @@ impl Network {
             && let Some(secret) = self.ask_for_table().and_then(|table| table.hash_secret())
         {
             self.hashes = keys.iter().map(|key| secret.hash(key)).collect();
+            self.secret = Some(secret);
         }
         !self.hashes.is_empty()
     }
@@ -309,9 +327,20 @@ impl Network {
     }
 
     /// Asks a shard for the record of a key, as an administrator may; None if it can't tell now.
+    ///
+    /// A value that is longer than a record is told by its length.
     pub fn get_from_shard(&mut self, shard: Principal, key: &[u8]) -> Option<ShardGetResult> {
-        let arguments = encode(&GetArguments::new(key.to_vec()));
-        let reply = self.query(self.administrator, shard, "get_query", arguments).ok()?;
+        let arguments = GetArguments::new(key.to_vec());
+        match self.ask_shard(shard, &arguments)? {
+            Err(ShardError::AskAgain { .. }) => {
+                self.ask_shard(shard, &GetArguments { include_value: Some(false), ..arguments })
+            }
+            answer => Some(answer),
+        }
+    }
+
+    fn ask_shard(&mut self, shard: Principal, arguments: &GetArguments) -> Option<ShardGetResult> {
+        let reply = self.query(self.administrator, shard, "get_query", encode(arguments)).ok()?;
         decode(&reply).ok()
     }
 

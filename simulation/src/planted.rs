@@ -6,6 +6,7 @@
 mod search;
 #[cfg(test)]
 mod tests;
+mod uploads;
 mod workshop;
 
 pub use search::{Finding, SEEDS_MAX, search};
@@ -34,6 +35,7 @@ pub enum Checker {
     Recovery,
     /// The shard's own tests of transfers, whose two ends have clocks of their own: on one subnet all have the same.
     TestsOfTransfers,
+    Uploads,
 }
 
 /// A bug.
@@ -645,6 +647,17 @@ thread_local! {
                 let stops = self.stop.is_some()",
         }],
     },
+    uploads::PUBLISHED_AFTER_THE_END,
+    uploads::CHUNKS_NOT_COMPARED,
+    uploads::COLLECTED_WITHOUT_GRACE,
+    uploads::PUBLISHED_COLLECTED,
+    uploads::NOT_REPLACED_BY_PUT,
+    uploads::NOT_REPLACED_BY_DELETE,
+    uploads::NOT_REPLACED_BY_EXPIRY,
+    uploads::ABORTED_NEVER_COLLECTED,
+    uploads::FORGOTTEN_BEFORE_ITS_TIME,
+    uploads::UPLOADS_STAY_BEHIND,
+    uploads::CHUNKS_WITHOUT_KEY,
 ];
 
 /// Finds a planted bug by its name.

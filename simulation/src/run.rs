@@ -1,9 +1,7 @@
 //! One run: set up, a phase under faults, a phase without them in which the service must recover.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use canopy_simulator::event_log::Event;
 use canopy_types::GetArguments;
 use canopy_types::codec::encode;
 use canopy_types::status::Status;
@@ -16,14 +14,19 @@ use crate::checkers::{canisters, cover, cycles, exactly_once, linearizability, r
 use crate::draw::Draw;
 use crate::faults::FaultName;
 use crate::guests::Guests;
-use crate::history::{Counts, History};
+use crate::history::History;
 use crate::limits::Limits;
 use crate::mover::{self, Mover};
 use crate::network::{Network, SKEW_NANOS_MAX, Service};
-use crate::tally::{Happening, Tally};
+use crate::scrubber::Scrubber;
+use crate::uploads::{Scene, Uploads};
 use crate::workload::Workload;
 
 mod ending;
+mod quiet;
+mod report;
+
+pub use report::Report;
 
 /// Keys of which is asked who serves them while ranges move.
 const PROBED_KEYS_MAX: usize = 16;
@@ -53,11 +56,10 @@ const SETTLED_NANOS: u64 = 620 * SECOND_NANOS;
 /// Steps after the last operation in which everything grows older than outcomes are kept, and how long each takes.
 const AGEING_STEPS: u64 = 50;
 const AGEING_STEP_NANOS: u64 = 20 * SECOND_NANOS;
-/// Requests that are sent again then, and steps in which they are answered.
+/// Requests that are sent again then, uploads and large values that are asked for again, and steps in which they are answered.
 const OLD_REQUESTS: usize = 10;
+const OLD_UPLOADS: usize = 8;
 const OLD_ANSWERED_STEPS_MAX: u64 = 400;
-/// Events that are shown with a failure.
-const EVENTS_SHOWN: usize = 40;
 
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,24 +89,6 @@ impl Failure {
     }
 }
 
-/// What a run came to.
-#[derive(Clone, Debug)]
-pub struct Report {
-    pub counts: Counts,
-    /// Simulated message executions.
-    pub messages: u64,
-    /// Hash over all of them.
-    pub chain: [u8; 32],
-    /// How often each fault that was on happened.
-    pub fired: BTreeMap<FaultName, u64>,
-    pub tally: Tally,
-    /// What the answers that were not `done` said, and how often.
-    pub reasons: BTreeMap<String, u64>,
-    pub failure: Option<Failure>,
-    /// The last events, in case of a failure.
-    pub events: Vec<String>,
-}
-
 /// Runs a case from beginning to end. Panics are the caller's to contain.
 pub fn run(case: &Case, service: Service) -> Report {
     let mut run = match Run::new(case, service) {
@@ -115,30 +99,16 @@ pub fn run(case: &Case, service: Service) -> Report {
     run.report(failure)
 }
 
-impl Report {
-    /// Makes the report of a run that came to nothing.
-    pub fn of_failure(failure: Failure) -> Self {
-        Self {
-            counts: Counts::default(),
-            messages: 0,
-            chain: [0; 32],
-            fired: BTreeMap::new(),
-            tally: Tally::default(),
-            reasons: BTreeMap::new(),
-            failure: Some(failure),
-            events: Vec::new(),
-        }
-    }
-}
-
 pub(crate) struct Run<'a> {
     pub(crate) case: &'a Case,
     pub(crate) network: Network,
     pub(crate) workload: Workload,
+    pub(crate) uploads: Uploads,
     pub(crate) administrator: Administrator,
     guests: Guests,
     limits: Limits,
     mover: Mover,
+    scrubber: Scrubber,
     pub(crate) history: History,
     clock: Draw,
     steps: u64,
@@ -155,15 +125,18 @@ impl<'a> Run<'a> {
             network.instance.set_skew(&network.callers_subnet, nanos);
         }
         let workload = Workload::new(case, &network);
+        let uploads = Uploads::new(case, &network);
         let guests = network.clients().enumerate().filter(|(at, _)| case.guests.contains(at)).collect();
         Ok(Self {
             case,
             workload,
+            uploads,
             network,
             administrator: Administrator::new(case),
             guests: Guests::new(case, guests),
             limits: Limits::new(case),
             mover: Mover::new(case),
+            scrubber: Scrubber::default(),
             history: History::default(),
             clock: Draw::new(case.seed, stream::CLOCK),
             steps: 0,
@@ -183,6 +156,7 @@ impl<'a> Run<'a> {
     pub(crate) fn judge(&mut self) -> Result<(), Failure> {
         self.send_old()?;
         self.read_and_write_everything()?;
+        self.check_uploads()?;
         self.check_network()?;
         rights::check(&self.history, self.guests.changes(), |client| self.guests.contains(client)).map_err(wrong)?;
         self.check_rates()?;
@@ -195,7 +169,8 @@ impl<'a> Run<'a> {
         let Some((per_minute, from, until)) = self.limits.held() else { return Ok(()) };
         let restarts = self.administrator.fired.get(&FaultName::CanisterUpgraded).copied().unwrap_or(0);
         let limit = rates::Limit { per_minute, from, until, restarts };
-        rates::check(&self.workload.uses, limit).map_err(wrong)
+        let uses: Vec<rates::Use> = self.workload.uses.iter().chain(&self.uploads.uses).copied().collect();
+        rates::check(&uses, limit).map_err(wrong)
     }
 
     /// Shows a contradiction with the operations that it is about.
@@ -244,18 +219,21 @@ impl<'a> Run<'a> {
     fn trouble(&mut self) -> Result<(), Failure> {
         let steps_max = STEPS_EXTRA + STEPS_PER_OPERATION * self.case.operations as u64;
         for _ in 0..steps_max {
-            if self.workload.is_done() {
+            if self.workload.is_done() && self.uploads.is_done() {
                 return Ok(());
             }
-            let answered = self.workload.answered;
+            let answered = self.workload.answered + self.uploads.answered;
             self.workload.step(self.case, &mut self.network, &mut self.history);
+            let (uploads, mut scene) = self.uploaders();
+            uploads.step(&mut scene);
             self.guests.step(self.case, &mut self.network, &mut self.history);
             self.limits.step(&mut self.network);
             // Clients come first: a clock that jumps now lets messages expire that no round took.
             self.administrator.step(self.case, &mut self.network, true);
             self.mover.step(self.case, &mut self.network);
+            self.scrubber.step(&mut self.network);
             self.check_answers()?;
-            let idle = self.workload.is_waiting() && self.workload.answered == answered;
+            let idle = self.workload.is_waiting() && self.workload.answered + self.uploads.answered == answered;
             self.quiet_steps = if idle { self.quiet_steps + 1 } else { 0 };
             let nanos = self.draw_round();
             self.advance(nanos)?;
@@ -263,9 +241,16 @@ impl<'a> Run<'a> {
         Err(Failure::Crash(format!("the operations didn't end within {steps_max} steps")))
     }
 
+    /// Tells the uploaders apart from what they act upon.
+    fn uploaders(&mut self) -> (&mut Uploads, Scene<'_>) {
+        let Self { case, network, history, workload, uploads, .. } = self;
+        (uploads, Scene { case, network, history, workload })
+    }
+
     pub(crate) fn check_answers(&self) -> Result<(), Failure> {
-        let of_clients = self.workload.impossible.as_ref().or(self.guests.impossible.as_ref());
-        let impossible = of_clients.or(self.limits.impossible.as_ref());
+        let of_clients = self.workload.impossible.as_ref().or(self.uploads.impossible.as_ref());
+        let of_administrators = self.limits.impossible.as_ref().or(self.scrubber.impossible.as_ref());
+        let impossible = of_clients.or(self.guests.impossible.as_ref()).or(of_administrators);
         impossible.map_or(Ok(()), |impossible| Err(Failure::Wrong(impossible.0.clone())))
     }
 
@@ -275,12 +260,16 @@ impl<'a> Run<'a> {
             self.advance(AGEING_STEP_NANOS)?;
         }
         self.workload.send_old(OLD_REQUESTS, self.case, &mut self.network, &mut self.history);
+        let (uploads, mut scene) = self.uploaders();
+        uploads.ask_for_old(OLD_UPLOADS, &mut scene);
         for _ in 0..OLD_ANSWERED_STEPS_MAX {
             self.workload
                 .settle(self.case, &mut self.network, &mut self.history, true)
                 .map_err(|text| Failure::NoProgress(format!("an unknown isn't settled: {text}")))?;
+            let (uploads, mut scene) = self.uploaders();
+            uploads.read_on_alone(&mut scene);
             self.check_answers()?;
-            if !self.workload.awaits_answers() {
+            if !self.workload.awaits_answers() && self.uploads.is_done() {
                 return Ok(());
             }
             self.advance(SECOND_NANOS)?;
@@ -324,11 +313,16 @@ impl<'a> Run<'a> {
                 .workload
                 .settle(self.case, &mut self.network, &mut self.history, ready)
                 .map_err(|text| Failure::NoProgress(format!("an unknown isn't settled: {text}")))?;
+            let (uploads, mut scene) = self.uploaders();
+            unsettled += uploads
+                .settle(&mut scene, ready)
+                .map_err(|text| Failure::NoProgress(format!("an unknown commit isn't settled: {text}")))?;
             self.check_answers()?;
-            let waits = unsettled == 0 && !self.workload.awaits_answers() && ready;
+            let awaits = self.workload.awaits_answers() || self.uploads.awaits_answers();
+            let waits = unsettled == 0 && !awaits && ready;
             self.advance(if waits { QUIET_RECOVERY_STEP_NANOS } else { 2 * SECOND_NANOS })?;
             if unsettled > 0
-                || self.workload.awaits_answers()
+                || awaits
                 || self.network.instance.time_nanos() < settled
                 || !self.administrator.is_idle()
                 || !unlimited
@@ -377,42 +371,6 @@ impl<'a> Run<'a> {
         let infos: Vec<_> = shards.into_iter().filter_map(|shard| Some((shard, self.network.info(shard)?))).collect();
         cover::check(self.network.router, &table, &infos, moving)
     }
-
-    fn report(&self, failure: Option<Failure>) -> Report {
-        let mut fired = BTreeMap::new();
-        for fault in self.case.faults() {
-            let times = match (fault.simulator(), fault) {
-                (Some(of_simulator), _) => self.network.fired(of_simulator),
-                (None, FaultName::OrderShuffled) => 1,
-                (None, FaultName::SubnetSkew) => 1,
-                (None, FaultName::SenderGivesUp) => self.workload.given_up,
-                (None, FaultName::RangesMove) => self.mover.asked,
-                (None, _) => self.administrator.fired.get(&fault).copied().unwrap_or(0),
-            };
-            fired.insert(fault, times);
-        }
-        let mut tally = self.workload.tally.clone();
-        for change in self.guests.changes() {
-            tally.note(if change.granted { Happening::Granted } else { Happening::Revoked });
-        }
-        tally.note_if(self.limits.held().is_some(), Happening::Limited);
-        for end in &self.ends {
-            tally.note(if *end == TransferEnd::Done { Happening::TransferDone } else { Happening::TransferCancelled });
-        }
-        let log = self.network.instance.events();
-        let kept: Vec<&Event> = log.recent().collect();
-        let shown = if failure.is_some() { &kept[kept.len().saturating_sub(EVENTS_SHOWN)..] } else { &[] };
-        Report {
-            counts: self.history.counts(),
-            messages: log.len(),
-            chain: log.chain(),
-            fired,
-            tally,
-            reasons: self.workload.reasons.clone(),
-            failure,
-            events: shown.iter().map(|event| show(event)).collect(),
-        }
-    }
 }
 
 fn end_of(stage: TransferStage) -> Option<TransferEnd> {
@@ -421,20 +379,4 @@ fn end_of(stage: TransferStage) -> Option<TransferEnd> {
 
 pub(crate) fn wrong(fault: impl fmt::Display) -> Failure {
     Failure::Wrong(fault.to_string())
-}
-
-pub(crate) fn show(event: &Event) -> String {
-    format!(
-        "{:>7} {:>14.6} s  {:<27} {:?} {} arg {:016x} answer {:016x} {} instructions, {} cycles, state {:016x}",
-        event.sequence,
-        (event.time_nanos - canopy_simulator::instance::GENESIS_NANOS) as f64 / 1e9,
-        event.canister.to_text(),
-        event.kind,
-        event.method,
-        event.argument_hash,
-        event.answer_hash,
-        event.instructions,
-        event.balance,
-        event.state_hash
-    )
 }

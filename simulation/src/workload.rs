@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use candid::Principal;
 use canopy_simulator::errors::UserError;
 use canopy_simulator::instance::MessageId;
 
-use crate::answers::{Answer, Heard, Impossible, Method, describe_reply, hear, hear_forwarded, read_reject};
+use crate::answers::{Answer, Heard, Impossible, Method, describe_reply, hear};
 use crate::caller::Forwarded;
 use crate::case::{Case, stream};
 use crate::checkers::rates::Use;
 use crate::draw::Draw;
 use crate::history::{History, NotRun, OperationId, Told};
 use crate::network::Network;
+use crate::sender::Sender;
 use crate::tally::{Happening, Tally};
 
 mod hearing;
@@ -34,13 +34,6 @@ const TWICE_ONE_IN: u64 = 10;
 /// Reasons that are told apart, and how much of each is kept.
 const REASONS_MAX: usize = 64;
 const REASON_BYTES_MAX: usize = 120;
-
-/// Who sends.
-#[derive(Clone, Copy, Debug)]
-enum Sender {
-    User(Principal),
-    Canister { canister: Principal, user: Principal },
-}
 
 /// A sending under way.
 #[derive(Clone, Debug)]
@@ -98,12 +91,9 @@ pub struct Workload {
 impl Workload {
     /// Makes the clients of `case`.
     pub fn new(case: &Case, network: &Network) -> Self {
-        let users = network.users.iter().map(|user| Sender::User(*user));
-        let callers =
-            network.callers.iter().map(|canister| Sender::Canister { canister: *canister, user: network.users[0] });
         let client = |sender| Client { sender, current: None, recent: None, rest: 0 };
         Self {
-            clients: users.chain(callers).map(client).collect(),
+            clients: Sender::all(network).into_iter().map(client).collect(),
             requests: Vec::new(),
             open: Vec::new(),
             late: BTreeMap::new(),
@@ -120,6 +110,21 @@ impl Workload {
             uses: Vec::new(),
             reasons: BTreeMap::new(),
         }
+    }
+
+    /// Tells how many operations are still to begin.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Tells which version of a key anyone was last told, if any.
+    pub fn known_version(&self, key: usize) -> Option<u64> {
+        self.known[key].version
+    }
+
+    /// Hears what somebody else was told of a key.
+    pub fn learn(&mut self, key: usize, version: u64, ends_nanos: Option<u64>) {
+        self.known[key] = Known { version: Some(version), ends_nanos };
     }
 
     /// Tells whether every operation was begun and no client waits for anything.
@@ -177,21 +182,15 @@ impl Workload {
             let (method, sender) = (request.method, self.clients[request.client].sender);
             let (direct, items) = (open.sent.asked.direct, open.sent.sendings.len());
             let answer = network.answer(&open.message);
-            let heard = match &answer {
-                None if open.steps_left > 0 => {
-                    open.steps_left -= 1;
-                    still_open.push(open);
-                    continue;
-                }
-                None => Ok(Heard::All(Answer::may_run(Happening::GaveUp))),
-                Some(Err(error)) => Ok(Heard::All(read_reject(error, true))),
-                Some(Ok(reply)) => match sender {
-                    Sender::User(_) => hear(method, direct, items, reply),
-                    Sender::Canister { .. } => Forwarded::decode(reply)
-                        .ok_or_else(|| Impossible("the caller answered something that is not its type".to_string()))
-                        .and_then(|forwarded| hear_forwarded(method, direct, items, &forwarded)),
-                },
-            };
+            if answer.is_none() && open.steps_left > 0 {
+                open.steps_left -= 1;
+                still_open.push(open);
+                continue;
+            }
+            let heard = sender.reply(answer.clone()).and_then(|reply| match reply {
+                Ok(reply) => hear(method, direct, items, &reply),
+                Err(answer) => Ok(Heard::All(answer)),
+            });
             if !is_done(&heard) {
                 self.note_reason(describe_answer(method, direct, sender, answer.as_ref()));
             }

@@ -122,7 +122,12 @@ pub fn read_page(direct: bool, reply: &[u8]) -> Result<Heard, Impossible> {
 fn read_records(page: ScanPage) -> Page {
     let records = page.records.into_iter().map(|record| {
         let value = record.value_bytes.is_none().then(|| fingerprint(&record.value));
-        let seen = Seen { value, version: record.version.0, expires_at_nanos: record.expires_at_nanoseconds };
+        let seen = Seen {
+            value,
+            bytes: record.value_bytes.unwrap_or(record.value.len() as u64),
+            version: record.version.0,
+            expires_at_nanos: record.expires_at_nanoseconds,
+        };
         (record.key.into_vec(), seen)
     });
     Page { records: records.collect(), cursor: page.cursor.map(|cursor| cursor.into_vec()) }

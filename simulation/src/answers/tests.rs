@@ -42,10 +42,7 @@ fn a_trap_after_submission_is_unknown_and_a_stopped_canister_is_not() {
 fn only_code_6_5_and_4_leave_a_forwarded_call_open() {
     let told = |code| {
         let reject = Forwarded::Reject { code, message: String::new() };
-        match hear_forwarded(Method::Put, false, 1, &reject) {
-            Ok(Heard::All(answer)) => answer.told,
-            other => panic!("{other:?}"),
-        }
+        delivered(reject).expect_err("a reject is no reply").told
     };
     for code in 1..=3 {
         assert_eq!(told(code), Told::NotRun(NotRun::Refused));
@@ -53,6 +50,15 @@ fn only_code_6_5_and_4_leave_a_forwarded_call_open() {
     for code in 4..=6 {
         assert_eq!(told(code), Told::MayRun);
     }
+}
+
+#[test]
+fn a_value_longer_than_a_record_is_told_by_its_length() {
+    let get: GetResult = Err(GetError::AskAgain { bytes: 9 });
+    let told = Told::Done(Outcome::GotLarge { bytes: 9 });
+    assert_eq!(read_reply(Method::Get, &encode(&get)).map(|answer| answer.told), Ok(told));
+    let get: ShardGetResult = Err(ShardError::AskAgain { bytes: 9 });
+    assert_eq!(read_shard_reply(Method::Get, &encode(&get)).map(|answer| answer.told), Ok(told));
 }
 
 #[test]

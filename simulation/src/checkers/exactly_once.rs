@@ -9,7 +9,7 @@ use std::fmt;
 use canopy_types::Precondition;
 use canopy_types::limits::{OPERATION_AHEAD_SECONDS, OPERATION_KEPT_SECONDS};
 
-use crate::history::{Action, End, Fingerprint, History, NotRun, Operation, Outcome, Seen, Told};
+use crate::history::{End, Fingerprint, History, NotRun, Operation, Outcome, Seen, Told, Written};
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +25,8 @@ pub enum Fault {
     OutcomesDisagree { operation: usize, first: Outcome, other: Outcome },
     /// An operation ran, and a sending was told that another one of its name did.
     DoneAndIdReused { operation: usize },
+    /// An upload was published, and somebody was told that it never would be.
+    PublishedAndGivenUp { operation: usize },
     /// An operation was told that another one of its name ran, and none can have run.
     ReusedWithoutCause { operation: usize },
     /// Two operations of one name ran.
@@ -43,6 +45,8 @@ pub enum Fault {
     OutOfTime { operation: usize, told: Told },
     /// A record ends when it should not.
     EndsWrongly { operation: usize, seen: Seen },
+    /// One version was told with two lengths, or a large value with another length than its upload's.
+    LengthsDisagree { operation: usize, bytes: u64, seen: Seen },
 }
 
 impl fmt::Display for Fault {
@@ -57,6 +61,8 @@ impl Fault {
         match self {
             Fault::OutcomesDisagree { operation, .. }
             | Fault::DoneAndIdReused { operation }
+            | Fault::PublishedAndGivenUp { operation }
+            | Fault::LengthsDisagree { operation, .. }
             | Fault::ReusedWithoutCause { operation }
             | Fault::NotDoneButSeen { operation, .. }
             | Fault::AppliedTwice { operation, .. }
@@ -82,6 +88,7 @@ pub fn check(history: &History) -> Result<(), Fault> {
     }
     let mut writers = Writers::new(operations)?;
     writers.check_reads(operations)?;
+    writers.check_lengths(operations)?;
     check_names(operations, &writers)
 }
 
@@ -93,6 +100,9 @@ fn check_outcomes(at: usize, operation: &Operation) -> Result<(), Fault> {
                 return Err(Fault::OutcomesDisagree { operation: at, first, other });
             }
             Told::NotRun(NotRun::IdReused) => return Err(Fault::DoneAndIdReused { operation: at }),
+            Told::NotRun(NotRun::NeverPublished) if matches!(first, Outcome::Put { .. }) => {
+                return Err(Fault::PublishedAndGivenUp { operation: at });
+            }
             _ => {}
         }
     }
@@ -136,7 +146,7 @@ impl Writers {
         let mut times: BTreeMap<Fingerprint, usize> = BTreeMap::new();
         let mut of_values = BTreeMap::new();
         for (at, operation) in operations.iter().enumerate() {
-            if let Action::Put { value, .. } = operation.action {
+            if let Some(Written { value, .. }) = operation.action.written() {
                 *times.entry(value).or_default() += 1;
                 of_values.insert(value, at);
             }
@@ -188,7 +198,7 @@ impl Writers {
                 return Err(Fault::NotDoneButSeen { operation: at, seen });
             }
             self.note(at, writer.key, seen.version)?;
-            let Action::Put { time_to_live_nanos, .. } = writer.action else { continue };
+            let Some(Written { time_to_live_nanos, .. }) = writer.action.written() else { continue };
             let sent = writer.sendings.first().map_or(0, |sending| sending.sent.nanos);
             let done = writer.done().map_or(read_at, |(done, _)| done.min(read_at));
             let right = match (time_to_live_nanos, seen.expires_at_nanos) {
@@ -198,6 +208,22 @@ impl Writers {
             };
             if !right || *ends.entry(at).or_insert(seen.expires_at_nanos) != seen.expires_at_nanos {
                 return Err(Fault::EndsWrongly { operation: at, seen });
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds the lengths against each other with which each version was read, and those of large values against their
+    /// uploads.
+    fn check_lengths(&self, operations: &[Operation]) -> Result<(), Fault> {
+        let published = |at: &usize| operations[*at].action.written().and_then(|written| written.large_bytes);
+        let uploads = self.of_versions.iter().filter_map(|(version, at)| Some((*version, published(at)?)));
+        let mut lengths: BTreeMap<(usize, u64), u64> = uploads.collect();
+        for (at, reader) in operations.iter().enumerate() {
+            let Some((_, Outcome::Got(Some(seen)))) = reader.done() else { continue };
+            let bytes = *lengths.entry((reader.key, seen.version)).or_insert(seen.bytes);
+            if bytes != seen.bytes {
+                return Err(Fault::LengthsDisagree { operation: at, bytes, seen });
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use std::fmt;
 use canopy_types::Precondition;
 
 use super::register::{Effect, Ends, Needs, Register, Step, Window};
-use crate::history::{Action, Entry, Fingerprint, History, Outcome, Seen};
+use crate::history::{Action, Entry, Fingerprint, History, Outcome, Seen, Written};
 
 #[cfg(test)]
 mod tests;
@@ -235,8 +235,8 @@ impl Learned {
     fn new(key: usize, entries: &[Entry]) -> Result<Self, Fault> {
         let mut puts: BTreeMap<Fingerprint, usize> = BTreeMap::new();
         for entry in entries {
-            if let Action::Put { value, .. } = entry.action {
-                *puts.entry(value).or_default() += 1;
+            if let Some(written) = entry.action.written() {
+                *puts.entry(written.value).or_default() += 1;
             }
         }
         let mut versions: BTreeMap<Fingerprint, BTreeSet<u64>> = BTreeMap::new();
@@ -244,9 +244,10 @@ impl Learned {
         let mut values: BTreeMap<u64, Fingerprint> = BTreeMap::new();
         let mut mentioned = BTreeSet::new();
         for entry in entries {
-            let (value, seen) = match (entry.action, entry.outcome) {
-                (Action::Put { value, .. }, Some(Outcome::Put { version })) => {
-                    (value, Seen { value: Some(value), version, expires_at_nanos: None })
+            let (value, seen) = match (entry.action.written(), entry.outcome) {
+                (Some(Written { value, large_bytes, .. }), Some(Outcome::Put { version })) => {
+                    let bytes = large_bytes.unwrap_or(0);
+                    (value, Seen { value: Some(value), bytes, version, expires_at_nanos: None })
                 }
                 (_, Some(Outcome::Got(Some(seen)))) => match seen.value {
                     Some(value) => (value, seen),
@@ -283,7 +284,10 @@ impl Learned {
         }
         let nameless = mentioned.iter().any(|version| !values.contains_key(version));
         let presence = entries.iter().any(|entry| entry.action.precondition() == Some(Precondition::Present));
-        Ok(Self { versions, ends, puts, unseen_matter: nameless || presence })
+        // Who was told only what kind of value is there may have been told it of any.
+        let kinds =
+            entries.iter().any(|entry| matches!(entry.outcome, Some(Outcome::GotLarge { .. } | Outcome::NotLarge)));
+        Ok(Self { versions, ends, puts, unseen_matter: nameless || presence || kinds })
     }
 
     /// Says what an operation does to its key; None if that cannot matter.
@@ -305,7 +309,10 @@ impl Learned {
                 }
                 read(found(version))
             }
-            (Action::Put { value, time_to_live_nanos, .. }, outcome) => {
+            (Action::Put { .. } | Action::Publish { .. }, outcome) => {
+                let Some(Written { value, large_bytes, time_to_live_nanos }) = entry.action.written() else {
+                    return Ok(None);
+                };
                 let told = match outcome {
                     Some(Outcome::Put { version }) => Some(version),
                     Some(_) => return Err(contradiction()),
@@ -320,14 +327,16 @@ impl Learned {
                 }
                 let value = if seen.is_none() && told.is_none() { UNSEEN } else { value };
                 let ends = time_to_live_nanos.map(|lasts| self.ends(entry, value, lasts));
-                Some(Step { needs: needs(precondition), effect: Effect::Put { value, version, ends } })
+                Some(Step { needs: needs(precondition), effect: Effect::Put { value, version, ends, large_bytes } })
             }
             (Action::Get, Some(Outcome::Got(None))) => read(Needs::Absent),
             (Action::Get, Some(Outcome::Got(Some(seen)))) => read(match seen.value {
                 Some(value) => Needs::Record { value, version: seen.version },
                 None => Needs::Version(seen.version),
             }),
-            (Action::Get, _) => None,
+            (Action::Get, Some(Outcome::GotLarge { bytes })) => read(Needs::Large { bytes }),
+            (Action::Get, Some(Outcome::NotLarge)) => read(Needs::NotLarge),
+            (Action::Get | Action::Upload, _) => None,
             (Action::Delete { .. }, Some(Outcome::Deleted(version))) => {
                 let holds = match precondition {
                     None => true,

@@ -10,3 +10,4 @@ pub mod rates;
 pub mod records;
 pub mod register;
 pub mod rights;
+pub mod uploads;

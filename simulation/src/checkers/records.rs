@@ -52,12 +52,13 @@ pub fn check(told: &[Option<Seen>], holdings: &[Holdings]) -> Result<(), Fault> 
                 Err(ShardError::WrongShard(_)) => continue,
                 Err(error) => return Err(Fault::Refused { key, shard: *shard, error: error.clone() }),
                 Ok(record) => record.as_ref().map(|record| Seen {
-                    value: Some(fingerprint(&record.value)),
+                    value: record.value_bytes.is_none().then(|| fingerprint(&record.value)),
+                    bytes: record.value_bytes.unwrap_or(record.value.len() as u64),
                     version: record.version.0,
                     expires_at_nanos: record.expires_at_nanoseconds,
                 }),
             };
-            if held != *told {
+            if held.is_some() != told.is_some() || held.is_some_and(|held| !is_like(*told, held)) {
                 return Err(Fault::Differs { key, shard: *shard, told: *told, held });
             }
             owners.push(*shard);
@@ -71,6 +72,11 @@ pub fn check(told: &[Option<Seen>], holdings: &[Holdings]) -> Result<(), Fault> 
     if counted == told { Ok(()) } else { Err(Fault::Count { counted, told }) }
 }
 
+/// Tells whether two readers saw the same, but for a value that the second was not shown.
+fn is_like(told: Option<Seen>, seen: Seen) -> bool {
+    told.is_some_and(|told| Seen { value: seen.value.and(told.value), ..told } == seen)
+}
+
 /// Compares what a walk through all records showed with what the router told of every key, while nothing is written and
 /// nothing ends. A value that is not shown is not compared.
 ///
@@ -79,10 +85,9 @@ pub fn check(told: &[Option<Seen>], holdings: &[Holdings]) -> Result<(), Fault> 
 pub fn check_scan(told: &[Option<Seen>], scanned: &[(usize, Seen)]) -> Result<(), Fault> {
     for (key, told) in told.iter().enumerate() {
         let scanned: Vec<Seen> = scanned.iter().filter(|(of, _)| *of == key).map(|(_, seen)| *seen).collect();
-        let like = |seen: &Seen| told.is_some_and(|told| Seen { value: seen.value.and(told.value), ..told } == *seen);
         let right = match &scanned[..] {
             [] => told.is_none(),
-            [seen] => like(seen),
+            [seen] => is_like(*told, *seen),
             _ => false,
         };
         if !right {

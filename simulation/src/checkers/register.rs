@@ -16,7 +16,16 @@ pub enum Needs {
     Present,
     Absent,
     Version(u64),
-    Record { value: Fingerprint, version: u64 },
+    Record {
+        value: Fingerprint,
+        version: u64,
+    },
+    /// A value longer than a record, of so many bytes.
+    Large {
+        bytes: u64,
+    },
+    /// Anything but a value longer than a record.
+    NotLarge,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +37,8 @@ pub enum Effect {
         value: Fingerprint,
         version: Option<u64>,
         ends: Option<Ends>,
+        /// Its length, if it is longer than a record.
+        large_bytes: Option<u64>,
     },
 }
 
@@ -51,6 +62,7 @@ pub struct Stored {
     /// None until somebody was told it.
     pub version: Option<u64>,
     pub ends: Option<Ends>,
+    pub large_bytes: Option<u64>,
 }
 
 /// What is stored, and the highest version known to have been given.
@@ -65,7 +77,7 @@ impl Step {
     pub fn needed_version(&self) -> Option<u64> {
         match self.needs {
             Needs::Version(version) | Needs::Record { version, .. } => Some(version),
-            Needs::Anything | Needs::Present | Needs::Absent => None,
+            Needs::Anything | Needs::Present | Needs::Absent | Needs::Large { .. } | Needs::NotLarge => None,
         }
     }
 }
@@ -83,13 +95,20 @@ impl Register {
                 before.stored.filter(|stored| stored.value == value)?;
                 before
             }
+            Needs::Large { bytes } => {
+                let before = self.present(window)?;
+                before.stored.filter(|stored| stored.large_bytes == Some(bytes))?;
+                before
+            }
+            Needs::NotLarge if self.stored.is_some_and(|stored| stored.large_bytes.is_none()) => self,
+            Needs::NotLarge => self.absent(window)?,
         };
         match step.effect {
             Effect::Nothing => Some(before),
             Effect::Remove => Some(Register { stored: None, ..before }),
             Effect::Put { version: Some(version), .. } if version <= before.floor => None,
-            Effect::Put { value, version, ends } => {
-                let stored = Some(Stored { value, version, ends });
+            Effect::Put { value, version, ends, large_bytes } => {
+                let stored = Some(Stored { value, version, ends, large_bytes });
                 Some(Register { stored, floor: version.unwrap_or(before.floor) })
             }
         }

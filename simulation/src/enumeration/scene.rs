@@ -17,7 +17,7 @@ use super::plan::Plan;
 use super::watch::{Execution, Watch};
 use super::{Kind, Party, Spot, Trouble};
 use crate::answers::Method;
-use crate::case::{Case, Mix, Options};
+use crate::case::{Case, Mix, Options, Uploads};
 use crate::faults::FaultOptions;
 use crate::network::Service;
 use crate::run::{Failure, Run};
@@ -108,6 +108,7 @@ impl Kind {
             callers_elsewhere: false,
             mix: Mix { put: 6, get: 5, delete: 2, get_query: 1 },
             large_value_one_in: 0,
+            uploads: Uploads::default(),
             rate_limit: None,
             faults_while_starting: false,
             round_nanos: STEP_NANOS,

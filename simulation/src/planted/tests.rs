@@ -32,6 +32,7 @@ fn each_checker_has_a_bug() {
         Checker::Cycles,
         Checker::Recovery,
         Checker::TestsOfTransfers,
+        Checker::Uploads,
     ];
     for checker in checkers {
         assert!(ALL.iter().any(|planted| planted.checker == checker), "{checker:?}");

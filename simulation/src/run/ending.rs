@@ -26,11 +26,17 @@ impl Run<'_> {
         let mut told: Vec<Option<Seen>> = Vec::new();
         for key in 0..self.case.keys.len() {
             let methods: &[Method] = if key < FINAL_KEYS_MAX { &FINAL_METHODS } else { &[] };
+            let mut is_large = false;
             for method in methods {
-                self.insist(key, *method)?;
+                // Some large values stay, to be looked at in the end.
+                if *method == Method::Put && is_large && key.is_multiple_of(2) {
+                    continue;
+                }
+                is_large = matches!(self.insist(key, *method)?, Outcome::GotLarge { .. });
             }
             match self.insist(key, Method::GetQuery)? {
                 Outcome::Got(seen) => told.push(seen),
+                Outcome::GotLarge { .. } => told.push(Some(self.see_large(key)?)),
                 other => return Err(Failure::Wrong(format!("a get came to {other:?}"))),
             }
         }

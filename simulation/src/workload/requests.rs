@@ -9,8 +9,8 @@ use canopy_types::{
 };
 use serde_bytes::ByteBuf;
 
+use super::Workload;
 use super::scans::Scan;
-use super::{Sender, Workload};
 use crate::answers::{Method, fingerprint};
 use crate::case::Case;
 use crate::draw::Draw;
@@ -120,7 +120,7 @@ impl Workload {
     ) -> Request {
         let mut method = [Method::Put, Method::Get, Method::Delete, Method::GetQuery]
             [self.draw.weighted(&[case.mix.put, case.mix.get, case.mix.delete, case.mix.get_query])];
-        if matches!((self.clients[client].sender, method), (Sender::Canister { .. }, Method::GetQuery)) {
+        if method == Method::GetQuery && self.clients[client].sender.is_canister() {
             // Canisters can't call composite queries in replicated mode.
             method = Method::Get;
         }

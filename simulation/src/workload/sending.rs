@@ -4,13 +4,13 @@ use candid::Principal;
 use canopy_types::codec::encode;
 use canopy_types::shard::ApplyArguments;
 
-use super::{Open, Sender, Workload};
+use super::{Open, Workload};
 use crate::answers::{Heard, hear, read_reject};
-use crate::caller::Forward;
 use crate::case::Case;
 use crate::faults::FaultName;
 use crate::history::{Asked, History, SendingId};
 use crate::network::Network;
+use crate::sender::{Call, Terms};
 use crate::tally::Happening;
 
 /// Steps that an impatient sender waits.
@@ -64,30 +64,18 @@ impl Workload {
         let bounded = self.draw.below(4) > 0;
         let timeout = self.draw.between(timeout_from, timeout_to) as u32;
         let cycles = if self.draw.below(2) == 0 { ATTACHED_CYCLES } else { 0 };
-        let message = match sender {
-            Sender::User(user) if method.is_query() => {
-                let answer = network.query(user, address.callee, address.method, address.arguments);
-                let heard = match &answer {
-                    Ok(reply) => hear(method, address.direct, sent.sendings.len(), reply),
-                    // A query changes nothing, so whatever its reject says, nothing was done.
-                    Err(error) => Ok(Heard::All(read_reject(error, false))),
-                };
-                return self.end(&sent, heard, case, network, history);
-            }
-            Sender::User(user) => network.submit(user, address.callee, address.method, address.arguments),
-            Sender::Canister { canister, user } => {
-                let forward = Forward {
-                    timeout_seconds: bounded.then_some(timeout),
-                    cycles,
-                    callee: address.callee,
-                    method: address.method,
-                    argument: &address.arguments,
-                };
-                network.risked += if bounded { cycles as u128 } else { 0 };
-                network.submit(user, canister, "forward", forward.encode())
-            }
-        };
-        match message {
+        if method.is_query() {
+            let answer = network.query(sender.principal(), address.callee, address.method, address.arguments);
+            let heard = match &answer {
+                Ok(reply) => hear(method, address.direct, sent.sendings.len(), reply),
+                // A query changes nothing, so whatever its reject says, nothing was done.
+                Err(error) => Ok(Heard::All(read_reject(error, false))),
+            };
+            return self.end(&sent, heard, case, network, history);
+        }
+        let call = Call { callee: address.callee, method: address.method, arguments: address.arguments };
+        let terms = Terms { timeout_seconds: bounded.then_some(timeout), cycles };
+        match sender.submit(call, terms, network) {
             Ok(message) => {
                 self.given_up += u64::from(impatient);
                 self.open.push(Open { sent, message, steps_left });
@@ -136,10 +124,7 @@ impl Workload {
         }
         let owned = |place: &usize| all_items || *place == first || network.owner(key(*place)) == Some(owner);
         let places: Vec<usize> = router.places.into_iter().filter(owned).collect();
-        let caller = match self.clients[request.client].sender {
-            Sender::User(user) => user,
-            Sender::Canister { canister, .. } => canister,
-        };
+        let caller = self.clients[request.client].sender.principal();
         let items = places.iter().map(|place| request.items[*place].clone()).collect();
         let operation = request.operation.clone();
         let arguments = encode(&ApplyArguments { caller, operation, reply_bytes_max: None, items });

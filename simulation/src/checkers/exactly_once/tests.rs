@@ -1,5 +1,5 @@
 use super::*;
-use crate::history::Name;
+use crate::history::{Action, Name};
 
 const A: Fingerprint = Fingerprint(0xa);
 const B: Fingerprint = Fingerprint(0xb);
@@ -36,7 +36,7 @@ impl Book {
     }
 
     fn read_ending(&mut self, value: Fingerprint, version: u64, expires_at_nanos: Option<u64>) {
-        let seen = Seen { value: Some(value), version, expires_at_nanos };
+        let seen = Seen { value: Some(value), bytes: 1, version, expires_at_nanos };
         self.operation(9, self.seconds.into(), Action::Get, &[Told::Done(Outcome::Got(Some(seen)))]);
     }
 
@@ -185,4 +185,48 @@ fn a_record_ends_after_its_time_to_live() {
     book.operation(0, 1, action, &[done(7)]);
     book.read(A, 7);
     assert!(matches!(book.fault(), Some(Fault::EndsWrongly { .. })));
+}
+
+fn publish(book: &mut Book, value: Fingerprint, bytes: u64, told: &[Told]) {
+    let action = Action::Publish { value, bytes, precondition: None, time_to_live_nanos: None };
+    let operation = book.history.begin(0, 0, action, None);
+    for told in told {
+        book.seconds += 2;
+        let sending = book.history.send(operation, ISSUED + (book.seconds - 1) * SECOND);
+        book.history.answer(sending, ISSUED + book.seconds * SECOND, *told);
+    }
+}
+
+#[test]
+fn an_upload_that_was_given_up_is_not_published() {
+    let never = Told::NotRun(NotRun::NeverPublished);
+    let mut book = Book::default();
+    publish(&mut book, A, 70, &[Told::MayRun, never]);
+    assert_eq!(book.fault(), None);
+    book.read(A, 7);
+    assert!(matches!(book.fault(), Some(Fault::NotDoneButSeen { operation: 0, .. })));
+    let mut book = Book::default();
+    publish(&mut book, A, 70, &[done(7), never]);
+    assert_eq!(book.fault(), Some(Fault::PublishedAndGivenUp { operation: 0 }));
+    let mut book = Book::default();
+    publish(&mut book, A, 70, &[Told::Done(Outcome::PreconditionFailed { found: None }), never]);
+    assert_eq!(book.fault(), None, "whoever asks for its end is not told why it is over");
+}
+
+#[test]
+fn a_version_has_one_length() {
+    let read = |book: &mut Book, version, bytes| {
+        let seen = Seen { value: None, bytes, version, expires_at_nanos: None };
+        book.operation(9, version.into(), Action::Get, &[Told::Done(Outcome::Got(Some(seen)))]);
+    };
+    let mut book = Book::default();
+    publish(&mut book, A, 70, &[done(7)]);
+    read(&mut book, 7, 70);
+    read(&mut book, 8, 3);
+    assert_eq!(book.fault(), None);
+    let mut other = Book { history: book.history.clone(), seconds: book.seconds };
+    read(&mut other, 8, 4);
+    assert!(matches!(other.fault(), Some(Fault::LengthsDisagree { bytes: 3, .. })));
+    read(&mut book, 7, 71);
+    assert!(matches!(book.fault(), Some(Fault::LengthsDisagree { bytes: 70, .. })));
 }

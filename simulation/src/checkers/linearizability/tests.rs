@@ -32,7 +32,7 @@ fn unknown_put(invoked: u64, value: Fingerprint) -> Entry {
 }
 
 fn get(invoked: u64, answered: u64, seen: Option<(Fingerprint, u64)>) -> Entry {
-    let seen = seen.map(|(value, version)| Seen { value: Some(value), version, expires_at_nanos: None });
+    let seen = seen.map(|(value, version)| Seen { value: Some(value), bytes: 1, version, expires_at_nanos: None });
     entry(invoked, answered, Action::Get, Some(Outcome::Got(seen)))
 }
 
@@ -118,7 +118,7 @@ fn a_refused_put_that_took_effect_is_refused() {
     history.answer(sending, 0, Told::NotRun(NotRun::Refused));
     let get = history.begin(0, 0, Action::Get, None);
     let sending = history.send(get, 0);
-    let seen = Seen { value: Some(A), version: 4, expires_at_nanos: None };
+    let seen = Seen { value: Some(A), bytes: 1, version: 4, expires_at_nanos: None };
     history.answer(sending, 0, Told::Done(Outcome::Got(Some(seen))));
     assert!(matches!(check(&history), Err(Fault::ForeignValue { key: 0, .. })));
 }
@@ -246,7 +246,7 @@ fn a_record_is_seen_until_its_end_and_no_longer() {
 fn a_reader_that_is_told_the_end_narrows_it() {
     let brief = brief_put(1, 9, A, 10, 10);
     let told = |at, end| {
-        let seen = Seen { value: Some(A), version: 10, expires_at_nanos: Some(end * SECOND) };
+        let seen = Seen { value: Some(A), bytes: 1, version: 10, expires_at_nanos: Some(end * SECOND) };
         entry(at, at + 1, Action::Get, Some(Outcome::Got(Some(seen))))
     };
     assert_accepted(&[brief, told(10, 15), get(16, 17, None)]);
@@ -265,10 +265,59 @@ fn an_unknown_put_that_ended_unseen_may_have_replaced_what_was_there() {
 #[test]
 fn a_record_read_without_its_value_is_known_by_its_version() {
     let read = |at, version| {
-        let seen = Seen { value: None, version, expires_at_nanos: None };
+        let seen = Seen { value: None, bytes: 1, version, expires_at_nanos: None };
         entry(at, at + 1, Action::Get, Some(Outcome::Got(Some(seen))))
     };
     assert_accepted(&[put(1, 2, A, 10), read(3, 10)]);
     assert_refused(&[put(1, 2, A, 10), read(3, 11)]);
     assert_accepted(&[put(1, 2, A, 10), unknown_put(3, B), read(5, 11), get(7, 8, Some((B, 11)))]);
+}
+
+fn publish(invoked: u64, answered: u64, value: Fingerprint, bytes: u64, version: Option<u64>) -> Entry {
+    let action = Action::Publish { value, bytes, precondition: None, time_to_live_nanos: None };
+    entry(invoked, answered, action, version.map(|version| Outcome::Put { version }))
+}
+
+fn told_large(invoked: u64, answered: u64, bytes: u64) -> Entry {
+    entry(invoked, answered, Action::Get, Some(Outcome::GotLarge { bytes }))
+}
+
+fn told_not_large(invoked: u64, answered: u64) -> Entry {
+    entry(invoked, answered, Action::Get, Some(Outcome::NotLarge))
+}
+
+#[test]
+fn a_large_value_is_there_from_its_commit_until_it_is_replaced() {
+    assert_accepted(&[
+        told_not_large(1, 2),
+        publish(3, 4, A, 70, Some(10)),
+        told_large(5, 6, 70),
+        get(7, 8, Some((A, 10))),
+        put(9, 10, B, 11),
+        told_not_large(11, 12),
+        delete(13, 14, Some(11)),
+        told_not_large(15, 16),
+    ]);
+    assert_refused(&[told_large(1, 2, 70), publish(3, 4, A, 70, Some(10))]);
+    assert_refused(&[publish(3, 4, A, 70, Some(10)), told_not_large(5, 6)]);
+    assert_refused(&[publish(3, 4, A, 70, Some(10)), told_large(5, 6, 71)]);
+    assert_refused(&[publish(3, 4, A, 70, Some(10)), put(5, 6, B, 11), told_large(7, 8, 70)]);
+    assert_refused(&[put(1, 2, B, 10), told_large(3, 4, 1)]);
+}
+
+#[test]
+fn an_unknown_commit_may_be_what_a_reader_was_told_of() {
+    assert_accepted(&[put(1, 2, B, 10), publish(3, 0, A, 70, None), told_large(5, 6, 70)]);
+    assert_accepted(&[publish(1, 2, A, 70, Some(10)), unknown_put(3, B), told_not_large(5, 6)]);
+    assert_refused(&[publish(3, 0, A, 70, None), told_large(5, 6, 71)]);
+    assert_refused(&[publish(3, 0, A, 70, None), told_large(5, 6, 70), told_not_large(7, 8)]);
+}
+
+#[test]
+fn a_large_value_ends_at_its_time() {
+    let action = Action::Publish { value: A, bytes: 70, precondition: None, time_to_live_nanos: Some(5 * SECOND) };
+    let brief = entry(1, 2, action, Some(Outcome::Put { version: 10 }));
+    assert_accepted(&[brief, told_large(3, 4, 70), told_not_large(5, 6)]);
+    assert_refused(&[brief, told_large(9, 10, 70)]);
+    assert_refused(&[brief, told_not_large(3, 4)]);
 }

@@ -5,7 +5,7 @@ use serde_bytes::ByteBuf;
 use super::*;
 
 fn seen(version: u64) -> Option<Seen> {
-    Some(Seen { value: Some(fingerprint(b"v")), version, expires_at_nanos: None })
+    Some(Seen { value: Some(fingerprint(b"v")), bytes: 1, version, expires_at_nanos: None })
 }
 
 fn held(version: u64) -> ShardGetResult {

@@ -12,7 +12,7 @@ fn keys() -> Vec<Vec<u8>> {
 }
 
 fn seen(version: u64) -> Seen {
-    Seen { value: None, version, expires_at_nanos: None }
+    Seen { value: None, bytes: 1, version, expires_at_nanos: None }
 }
 
 /// A page of these keys, whose cursor leads behind a hash.
