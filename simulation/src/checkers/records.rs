@@ -25,7 +25,7 @@ pub enum Fault {
     /// Not exactly one shard answers for a key.
     Owners { key: usize, shards: Vec<Principal> },
     /// A shard holds something else than the router told.
-    Differs { key: usize, shard: Principal, told: Option<Seen>, held: Option<Seen> },
+    Differs { key: usize, shard: Principal, told: Option<Box<Seen>>, held: Option<Box<Seen>> },
     /// A shard refuses to say what it holds.
     Refused { key: usize, shard: Principal, error: ShardError },
     /// A walk through all records shows something else than a get told, or shows it twice.
@@ -59,7 +59,8 @@ pub fn check(told: &[Option<Seen>], holdings: &[Holdings]) -> Result<(), Fault> 
                 }),
             };
             if held.is_some() != told.is_some() || held.is_some_and(|held| !is_like(*told, held)) {
-                return Err(Fault::Differs { key, shard: *shard, told: *told, held });
+                let (told, held) = (told.map(Box::new), held.map(Box::new));
+                return Err(Fault::Differs { key, shard: *shard, told, held });
             }
             owners.push(*shard);
         }
