@@ -58,6 +58,9 @@ pub struct Plan {
 /// Why something can't befall a party at a step.
 pub type Inapplicable = &'static str;
 
+/// How often a trouble can't befall a party, by the reason.
+pub type LeftOut = BTreeMap<(Party, Trouble, Inapplicable), u64>;
+
 impl Step {
     /// Shows it, for people.
     pub fn describe(&self) -> String {
@@ -146,7 +149,7 @@ impl Plan {
     }
 
     /// Lists what can befall whom at which step, and counts what can't by its reason.
-    pub fn spots(&self) -> (Vec<Spot>, BTreeMap<(Party, Trouble, Inapplicable), u64>) {
+    pub fn spots(&self) -> (Vec<Spot>, LeftOut) {
         let mut spots = Vec::new();
         let mut inapplicable = BTreeMap::new();
         for step in 0..self.steps.len() {
