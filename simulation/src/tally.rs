@@ -133,7 +133,7 @@ happenings! {
     Published = "upload: published";
     PublishedMany = "upload: many chunks published";
     PublishedAgain = "upload: told again that it is published";
-    CommitSettled = "upload: unknown commit settled by asking";
+    CommitSettled = "upload: unknown commit settled";
     CommitTooEarly = "upload: commit with chunks missing";
     CommitOfWrongDigest = "upload: commit of a wrong digest refused";
     CommitAfterAbort = "upload: commit after the end refused";

@@ -92,7 +92,11 @@ impl Uploads {
         }
         upload.is_unsure |= matches!(word, Word::Failed(Answer { told: Told::MayRun, .. }));
         if let Some(sending) = sent.commit {
-            scene.history.answer(sending, now, told_of_commit(&word));
+            let told = told_of_commit(&word);
+            let commit = scene.history.operation(sending.operation);
+            let was_unknown = commit.done().is_none() && commit.told().any(|(_, told)| told == Told::MayRun);
+            self.tally.note_if(was_unknown && matches!(told, Told::Done(_)), Happening::CommitSettled);
+            scene.history.answer(sending, now, told);
         }
         match (sent.ask, word) {
             (_, Word::Failed(answer)) => self.tally.note(answer.kind),
