@@ -183,7 +183,9 @@ pub fn play(plan: &Plan, spot: &Spot, service: Service) -> Result<Played, Failur
         scene.trouble(plan, spot, status)?;
     }
     for _ in 0..CLIENT_STEPS_MAX {
-        if scene.run.workload.is_done() && scene.full.is_none() {
+        // The router goes on when the clients have done all of theirs.
+        let awaits_fault = pause.is_none() && !scene.watch.is_placed();
+        if scene.run.workload.is_done() && scene.full.is_none() && !awaits_fault {
             break;
         }
         scene.step()?;

@@ -37,7 +37,12 @@ impl Uploads {
             if *settling >= SETTLING_SENDINGS_MAX {
                 return Err(format!("asked {SETTLING_SENDINGS_MAX} times in a service without faults: {content:?}"));
             }
-            let ask = if settling.is_multiple_of(2) { Ask::Status } else { Ask::Commit { is_right: true } };
+            let ask = match *settling {
+                asked if asked.is_multiple_of(2) => Ask::Status,
+                asked if asked < SETTLING_SENDINGS_MAX / 2 => Ask::Commit { is_right: true },
+                // Chunks are missing, so it stays open; who gives up in the end aborts it.
+                _ => Ask::Abort,
+            };
             self.uploads[at].settling += u32::from(ready);
             self.send(Subject::Owner(at), ask, scene);
         }
