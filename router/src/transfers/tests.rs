@@ -380,38 +380,16 @@ fn stopping_tells_only_those_who_may_have_begun() {
 }
 
 #[test]
-fn a_spare_whose_canister_is_gone_is_parted_with_and_never_chosen_again() {
-    let gone = || Answer::Reject { code: NO_CANISTER, message: "Canister not found".to_string() };
-    let (mut world, _) = World::splitting();
-    let call = world.expect("begin_transfer", SPARE);
-    world.answer(call, gone());
-    assert!(world.next_call().is_none());
-    assert_eq!(world.stage(), TransferStage::Ended(TransferEnd::Cancelled));
-    assert!(!world.shards[1].is_spare());
-    world.split(SHARD, None).unwrap();
-    assert_eq!(world.shards.len(), 3, "another one is made");
-
-    // One that is lost while the source sends to it, as well.
+fn a_spare_that_is_deleted_while_the_source_sends_to_it_is_parted_with() {
     let (mut world, id) = World::splitting();
     world.begin();
     world.transfers.stop(id, "lost").unwrap();
     let call = world.expect("cancel_transfer", SHARD);
     world.reply(call, &CancelTransferResult::Ok(TransferPhase::Ended(TransferEnd::Cancelled)));
     let call = world.expect("cancel_transfer", SPARE);
-    world.answer(call, gone());
-    assert!(world.next_call().is_none());
-    assert!(!world.shards[1].is_spare());
-}
-
-#[test]
-fn a_neighbour_whose_canister_is_gone_keeps_its_place_because_it_owns_something() {
-    let mut world = World::with(vec![open(0, lower()), open(1, upper())]);
-    world.merge(SHARD, SPARE).unwrap();
-    let call = world.expect("begin_transfer", SPARE);
     world.answer(call, Answer::Reject { code: NO_CANISTER, message: "Canister not found".to_string() });
     assert!(world.next_call().is_none());
-    assert_eq!(world.stage(), TransferStage::Ended(TransferEnd::Cancelled));
-    assert_eq!((world.shards[1].left, world.shards[1].range), (None, upper()));
+    assert!(!world.shards[1].is_spare());
 }
 
 #[test]
