@@ -308,7 +308,9 @@ impl<'a> Run<'a> {
             let restored = self.guests.restore(self.case, &mut self.network, &mut self.history);
             let serves = status.as_ref().is_some_and(|status| status.ready);
             let unlimited = self.limits.lift(&mut self.network);
-            let ready = restored && unlimited && serves && self.administrator.is_idle();
+            // While a range changes hands, writes to it may be told to come again; that it ends is asked for below.
+            let moves = status.as_ref().is_some_and(|status| mover::running(status).next().is_some());
+            let ready = restored && unlimited && serves && !moves && self.administrator.is_idle();
             unsettled = self
                 .workload
                 .settle(self.case, &mut self.network, &mut self.history, ready)
