@@ -95,10 +95,11 @@ struct CampaignArguments {
 
 impl CampaignArguments {
     fn run(&self) -> RunArguments {
+        let options = Options::of_campaign();
         RunArguments {
             seed: self.seed,
             seeds: self.seeds,
-            operations: OPERATIONS_DEFAULT,
+            operations: options.operations,
             threads: self.threads,
             fault: Vec::new(),
             only: Vec::new(),
@@ -108,7 +109,7 @@ impl CampaignArguments {
             shrink_runs: CAMPAIGN_SHRINK_RUNS_MAX,
             output: self.output.clone(),
             part: self.part.clone(),
-            options: Some(Options::of_campaign()),
+            options: Some(options),
         }
     }
 }
