@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use candid::Principal;
 use canopy_simulator::server::{Server, ServerOptions};
 use canopy_types::InitArguments;
@@ -16,8 +16,13 @@ use clap::Args;
 use pocket_ic::{PocketIc, PocketIcBuilder};
 use serde_json::json;
 
+use crate::administration::not_allowed;
+use crate::failure::{Failure, Kind};
+use crate::fleet::alarm_text;
 use crate::places::{self, LocalNetwork, write_whole};
 use crate::{identity, shown};
+
+mod server;
 
 /// What the router and an application start with.
 const ROUTER_CYCLES: u128 = 1_000_000_000_000_000;
@@ -83,9 +88,9 @@ struct Local {
 /// Starts the network, tells about it, and keeps it until Ctrl-C.
 ///
 /// # Errors
-/// When the port is taken, files can't be read or written, or the router doesn't get ready.
+/// When the port is taken, files can't be read or written, the server isn't there, or the router doesn't get ready.
 pub fn run(options: &DevOptions, json: bool) -> Result<()> {
-    let folder = places::folder().map_err(anyhow::Error::msg)?;
+    let folder = places::folder()?;
     fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
     let key = folder.join("dev.pem");
     let owner = owner(&key)?;
@@ -106,7 +111,7 @@ pub fn run(options: &DevOptions, json: bool) -> Result<()> {
         identity: key.clone(),
         application,
     };
-    let description = places::local_network().map_err(anyhow::Error::msg)?;
+    let description = places::local_network()?;
     let bytes = serde_json::to_vec(&told).context("a description is always JSON")?;
     write_whole(&description, &bytes).with_context(|| format!("can't write {}", description.display()))?;
     tell(&told, json)?;
@@ -128,7 +133,7 @@ fn tell(told: &LocalNetwork, json: bool) -> Result<()> {
             "identity": told.identity,
             "application": told.application.map(|canister| canister.to_text()),
         });
-        return shown::print_line(line).map_err(anyhow::Error::msg);
+        return Ok(shown::print_line(line)?);
     }
     let mut lines = shown::table(&["network", &told.url], 2);
     lines.add_row(["root key", &told.root_key]);
@@ -137,13 +142,13 @@ fn tell(told: &LocalNetwork, json: bool) -> Result<()> {
     if let Some(canister) = told.application {
         lines.add_row(["application", &canister.to_text()]);
     }
-    shown::print_table(&lines).map_err(anyhow::Error::msg)?;
+    shown::print_table(&lines)?;
     let mut hint =
         "It runs until Ctrl-C. In another terminal:\n  canopy put greeting hello\n  canopy get greeting".to_string();
     if told.application.is_some() {
         hint.push_str("\n  canopy call application METHOD '(ARGUMENTS)'");
     }
-    shown::print_line(hint).map_err(anyhow::Error::msg)
+    Ok(shown::print_line(hint)?)
 }
 
 /// Waits for Ctrl-C, or for whoever ends programs.
@@ -165,15 +170,9 @@ impl Local {
                 (PocketIcBuilder::new().with_server_url(url), Some(simulator))
             }
             Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
-                let url = url.parse().with_context(|| format!("`{url}` is no URL"))?;
-                (PocketIcBuilder::new().with_server_url(url), None)
+                (PocketIcBuilder::new().with_server_url(server::at_url(url)?), None)
             }
-            Some(binary) => {
-                let binary = PathBuf::from(binary);
-                let is_there = binary.is_file();
-                anyhow::ensure!(is_there, "there is no PocketIC server at {}", binary.display());
-                (PocketIcBuilder::new().with_server_binary(binary), None)
-            }
+            Some(binary) => (PocketIcBuilder::new().with_server_binary(server::binary(Path::new(binary))?), None),
         };
         // Whether it is free is known before anything is made.
         std::net::TcpListener::bind(("127.0.0.1", options.port))
@@ -225,20 +224,24 @@ impl Local {
         let begun = Instant::now();
         while begun.elapsed() < READY_MAX {
             let answer = self.network.query_call(router, self.owner, "status", NO_ARGUMENTS.to_vec());
-            let answer = answer.map_err(|reject| anyhow::anyhow!("the router: {}", reject.reject_message))?;
+            let answer = answer.map_err(|reject| Failure::network(format!("the router: {}", reject.reject_message)))?;
             let status: Status = decode::<StatusResult>(&answer)
-                .map_err(|malformed| anyhow::anyhow!("the router's status: {}", malformed.reason))?
-                .map_err(|error| anyhow::anyhow!("the router's status: {error:?}"))?;
+                .map_err(|malformed| Failure::network(format!("the router's status: {}", malformed.reason)))?
+                .map_err(not_allowed)?;
             if status.ready {
                 return Ok(());
             }
             if let Some(alarm) = status.alarms.first() {
-                bail!("the router raised an alarm: {alarm:?}");
+                return Err(unready(format!("the router raised an alarm: {}", alarm_text(alarm))));
             }
             std::thread::sleep(READY_ASK);
         }
-        bail!("the router was not ready within {} s", READY_MAX.as_secs())
+        Err(unready(format!("the router was not ready within {} s", READY_MAX.as_secs())))
     }
+}
+
+fn unready(why: String) -> anyhow::Error {
+    Failure::new(Kind::Incomplete, why).into()
 }
 
 /// Reads the key of the local administrator, or makes one, which only this user can read.
@@ -248,6 +251,6 @@ fn owner(key: &Path) -> Result<Principal> {
         let written = made.and_then(|mut file| file.write_all(identity::ed25519_pem(&rand::random()).as_bytes()));
         written.with_context(|| format!("can't write {}", key.display()))?;
     }
-    let identity = identity::load(Some(key)).map_err(anyhow::Error::msg)?;
+    let identity = identity::load(Some(key))?;
     identity.sender().map_err(anyhow::Error::msg)
 }

@@ -94,6 +94,16 @@ impl fmt::Display for Failure {
     }
 }
 
+impl std::error::Error for Failure {}
+
+/// Takes an error with what was being done when it came up. It is of the kind of the failure within, or else local.
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        let kind = error.downcast_ref::<Failure>().map_or(Kind::Local, |failure| failure.kind);
+        Self::new(kind, format!("{error:#}"))
+    }
+}
+
 impl From<NotDone> for Failure {
     fn from(not_done: NotDone) -> Self {
         let reason = not_done.reason;

@@ -180,7 +180,7 @@ enum Command {
 fn main() -> ExitCode {
     let Arguments { connection, json, command } = Arguments::parse();
     let done = match command {
-        Command::Dev(options) => dev::run(&options, json).map_err(|error| Failure::local(format!("{error:#}"))),
+        Command::Dev(options) => dev::run(&options, json).map_err(Failure::from),
         Command::Demo { folder, shards, split_at, seed } => match demo::run(folder, shards, split_at, seed) {
             Ok(code) => return code,
             Err(error) => Err(Failure::local(format!("{error:#}"))),

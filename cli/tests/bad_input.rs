@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::fixture::{Network, command, run, text};
@@ -90,4 +91,26 @@ fn a_port_that_is_taken_is_told() {
     let port = taken.local_addr().expect("an address").port().to_string();
     run(command(home.path(), &["dev", "--port", &port]), b"").failed(2, &port);
     run(command(home.path(), &["dev", "--application", "/no/such.wasm"]), b"").failed(2, "/no/such.wasm");
+}
+
+#[test]
+fn a_server_that_is_none_is_told_and_nothing_panics() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let dev = |server: &str| run(command(home.path(), &["dev", "--port", "0", "--server", server]), b"");
+    dev("http://127.0.0.1:1").failed(5, "no PocketIC server answers at http://127.0.0.1:1");
+    dev("http://").failed(2, "`http://` is no URL");
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", other.local_addr().expect("an address"));
+    let answering = std::thread::spawn(move || {
+        let (mut asked, _) = other.accept().expect("it is asked");
+        let bytes = asked.read(&mut [0; 1_024]).expect("readable");
+        assert!(bytes > 0, "a request");
+        asked.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").expect("it listens");
+    });
+    dev(&url).failed(5, "no PocketIC server answers at");
+    answering.join().expect("no panic");
+    let file = home.path().join("server");
+    fs::write(&file, "no program").expect("writable");
+    dev(text(&file)).failed(2, "there is no PocketIC server at");
+    dev(env!("CARGO_BIN_EXE_canopy")).failed(2, "it doesn't say that it is one");
 }
