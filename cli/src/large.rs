@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::connection::Session;
 use crate::failure::{Failure, Kind};
-use crate::places;
+use crate::places::{self, Part};
 
 /// A file to store, and how.
 pub struct Upload<'u> {
@@ -27,6 +27,8 @@ pub struct Upload<'u> {
     pub file: &'u Path,
     pub precondition: Option<Precondition>,
     pub time_to_live_milliseconds: Option<u64>,
+    /// Whether the file stays, so that a later command can go on with it.
+    pub goes_on: bool,
 }
 
 /// A file that is read from its beginning.
@@ -87,12 +89,13 @@ impl<W: Write> Sink for WriteSink<'_, W> {
 pub async fn put_file(session: &Session, upload: &Upload<'_>, bar: &ProgressBar) -> Result<PutReply, Failure> {
     let unreadable = |error: io::Error| Failure::local(format!("can't read {}: {error}", upload.file.display()));
     let value_bytes = fs::metadata(upload.file).map_err(unreadable)?.len();
-    let note = Note::of(session, upload)?;
-    let earlier = note.read()?;
+    let note = upload.goes_on.then(|| Note::of(session, upload)).transpose()?;
+    let earlier = note.as_ref().map(Note::read).transpose()?.flatten();
+    let forget = || note.iter().for_each(Note::remove);
     let names = earlier.into_iter().map(|id| (id, true)).chain([(session.client.new_upload(), false)]);
     let mut last = None;
     for (name, is_earlier) in names {
-        if !is_earlier {
+        if let Some(note) = note.as_ref().filter(|_| !is_earlier) {
             note.write(name)?;
         }
         bar.set_position(0);
@@ -109,7 +112,7 @@ pub async fn put_file(session: &Session, upload: &Upload<'_>, bar: &ProgressBar)
         }
         match result {
             Ok(reply) => {
-                note.remove();
+                forget();
                 return Ok(reply);
             }
             Err(LargeError::NotDone(NotDone { reason: Reason::Upload(fault) })) if is_earlier && is_over(&fault) => {
@@ -119,7 +122,7 @@ pub async fn put_file(session: &Session, upload: &Upload<'_>, bar: &ProgressBar)
             }
             Err(error) => {
                 if matches!(&error, LargeError::NotDone(NotDone { reason: Reason::PreconditionFailed { .. } })) {
-                    note.remove();
+                    forget();
                 }
                 return Err(error.into());
             }
@@ -145,7 +148,7 @@ fn is_over(fault: &UploadFault) -> bool {
 /// Writes a large value into a file, under another name first; `None` when no large value is there.
 ///
 /// # Errors
-/// Why not; then nothing is left behind.
+/// Why not; then nothing is left behind, nor when the future is dropped.
 pub async fn get_file<T: Transport>(
     client: &Client<T>,
     key: &[u8],
@@ -153,23 +156,15 @@ pub async fn get_file<T: Transport>(
     bar: &ProgressBar,
 ) -> Result<Option<LargeRecord>, Failure> {
     let failed = |error: io::Error| Failure::local(format!("can't write {}: {error}", path.display()));
-    let part = path.with_file_name(format!(".canopy-part-{}", std::process::id()));
+    let (part, file) = Part::beside(path).map_err(failed)?;
     let begin_again = |file: &mut File| {
         io::Seek::rewind(file)?;
         file.set_len(0)
     };
-    let mut sink = WriteSink { target: File::create(&part).map_err(failed)?, written: 0, begin_again, bar };
-    let read = client.get_large(key, WINDOW, &mut sink).await;
-    let moved = match read {
-        Ok(Some(record)) => fs::rename(&part, path).map(|()| Some(record)).map_err(failed),
-        Ok(None) => Ok(None),
-        Err(error) => Err(error.into()),
-    };
-    if !matches!(moved, Ok(Some(_))) {
-        // What went wrong is told already, and the part may never have been there.
-        let _ = fs::remove_file(&part);
-    }
-    moved
+    let mut sink = WriteSink { target: file, written: 0, begin_again, bar };
+    let Some(record) = client.get_large(key, WINDOW, &mut sink).await? else { return Ok(None) };
+    part.move_to(path).map_err(failed)?;
+    Ok(Some(record))
 }
 
 /// Writes a large value to stdout; `None` when no large value is there.

@@ -1,6 +1,6 @@
 //! Where the command keeps what it has to remember: the local network, and imports that aren't finished.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -64,13 +64,38 @@ pub fn read_local_network() -> Result<LocalNetwork, Failure> {
 /// # Errors
 /// When its folder isn't there, or it can't be written; then nothing is left behind.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // One file at a time is written by a process, so its number is enough of a name.
-    let part = path.with_file_name(format!(".canopy-part-{}", std::process::id()));
-    let written = fs::File::create(&part).and_then(|mut file| file.write_all(bytes));
-    let moved = written.and_then(|()| fs::rename(&part, path));
-    if moved.is_err() {
-        // The write's failure is what is told; what is left of the part may be gone already.
-        let _ = fs::remove_file(&part);
+    let (part, mut file) = Part::beside(path)?;
+    file.write_all(bytes)?;
+    part.move_to(path)
+}
+
+/// A file that isn't whole yet. It is removed if it never gets so, whatever ends the writing, Ctrl-C included.
+pub struct Part(PathBuf);
+
+impl Part {
+    /// Makes an empty file in the folder of `path`, and opens it.
+    ///
+    /// # Errors
+    /// When its folder isn't there, or it can't be written.
+    pub fn beside(path: &Path) -> io::Result<(Self, File)> {
+        // One file at a time is written by a process, so its number is enough of a name.
+        let part = path.with_file_name(format!(".canopy-part-{}", std::process::id()));
+        let file = File::create(&part)?;
+        Ok((Self(part), file))
     }
-    moved
+
+    /// Gives the file its name, in place of what has it. Nothing is left to be removed then.
+    ///
+    /// # Errors
+    /// When a folder has the name, or the file can't be renamed.
+    pub fn move_to(self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.0, path)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Most are moved by now; one that can't be removed is in nobody's way.
+        let _ = fs::remove_file(&self.0);
+    }
 }

@@ -1,7 +1,7 @@
 //! `put`, `get`, `delete` and `scan`.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -19,9 +19,6 @@ use crate::failure::{Failure, Kind};
 use crate::large::{Upload, get_file, get_to_stdout, put_file};
 use crate::places::{self, write_whole};
 use crate::shown::{bar, confirm, grouped, key_json, key_text, parse_key, print_bytes, print_line, value_json};
-
-/// Bytes that are read at a time.
-const READ_BYTES: usize = 64 * 1024;
 
 /// Milliseconds of a second.
 const MILLISECONDS: u64 = 1_000;
@@ -54,6 +51,14 @@ pub struct PutOptions {
     /// Seconds after which the record ends.
     #[arg(long, value_name = "SECONDS")]
     time_to_live: Option<u64>,
+}
+
+impl PutOptions {
+    /// Tells whether the value goes in chunks, from a file that stays, so that the same command goes on where this one ends.
+    pub fn goes_on(&self) -> bool {
+        let found = self.file.as_ref().and_then(|path| fs::metadata(path).ok());
+        found.is_some_and(|found| found.len() > VALUE_BYTES_MAX as u64)
+    }
 }
 
 /// What `get` is given.
@@ -119,7 +124,7 @@ pub async fn put(connection: &Connection, options: PutOptions, json: bool) -> Re
     let key = parse_key(&options.key, options.hex)?;
     let input = match (options.value, options.file) {
         (Some(value), _) => Input::Short(value.into_bytes()),
-        (None, Some(file)) => read_value(&file, json)?,
+        (None, Some(file)) => read_value(file, json).await?,
         (None, None) => return Err(Failure::local("there is no value")),
     };
     let precondition = match options.if_version {
@@ -142,7 +147,8 @@ pub async fn put(connection: &Connection, options: PutOptions, json: bool) -> Re
             settled(&session.client, result).await
         }
         Input::Long(file) => {
-            let upload = Upload { key: &key, file: &file.path, precondition, time_to_live_milliseconds };
+            let goes_on = !file.is_made;
+            let upload = Upload { key: &key, file: &file.path, precondition, time_to_live_milliseconds, goes_on };
             let bar = bar("put", file.bytes, json);
             let stored = put_file(&session, &upload, &bar).await;
             bar.finish_and_clear();
@@ -304,6 +310,17 @@ struct LongFile {
     is_made: bool,
 }
 
+impl LongFile {
+    /// Makes an empty file for what comes from elsewhere, and opens it.
+    fn make() -> Result<(Self, File), Failure> {
+        let folder = places::folder()?;
+        let path = folder.join(format!("stdin-{}", std::process::id()));
+        let made = fs::create_dir_all(&folder).and_then(|()| File::create(&path));
+        let file = made.map_err(|error| Failure::local(format!("can't write {}: {error}", path.display())))?;
+        Ok((Self { path, bytes: 0, is_made: true }, file))
+    }
+}
+
 impl Drop for LongFile {
     fn drop(&mut self) {
         if self.is_made {
@@ -314,56 +331,54 @@ impl Drop for LongFile {
 }
 
 /// Reads a value from a file or stdin. A long one stays in its file, or goes into one, because its length must be known.
-fn read_value(path: &Path, json: bool) -> Result<Input, Failure> {
+async fn read_value(path: PathBuf, json: bool) -> Result<Input, Failure> {
     let is_stdin = path.as_os_str() == "-";
     let name = if is_stdin { "stdin".to_string() } else { path.display().to_string() };
     let failed = |error: io::Error| Failure::local(format!("can't read {name}: {error}"));
     if !is_stdin {
-        let bytes = fs::metadata(path).map_err(failed)?.len();
+        let bytes = fs::metadata(&path).map_err(failed)?.len();
         if bytes > VALUE_BYTES_MAX as u64 {
-            return Ok(Input::Long(LongFile { path: path.to_path_buf(), bytes, is_made: false }));
+            return Ok(Input::Long(LongFile { path, bytes, is_made: false }));
         }
     }
-    let mut input: Box<dyn Read> =
-        if is_stdin { Box::new(io::stdin()) } else { Box::new(File::open(path).map_err(failed)?) };
     let bar = bar("read", VALUE_BYTES_MAX as u64, json);
-    let mut value = vec![];
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        let count = match input.read(&mut buffer) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(failed(error)),
-        };
-        if count == 0 {
-            bar.finish_and_clear();
-            return Ok(Input::Short(value));
-        }
-        value.extend_from_slice(&buffer[..count]);
-        bar.inc(count as u64);
-        if value.len() > VALUE_BYTES_MAX {
-            bar.finish_and_clear();
-            return keep(&value, &mut input, &name).map(Input::Long);
-        }
+    let reading = bar.clone();
+    let begun = aside(move || {
+        let mut input: Box<dyn Read + Send> =
+            if is_stdin { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+        let mut value = vec![];
+        Read::take(reading.wrap_read(&mut input), VALUE_BYTES_MAX as u64 + 1).read_to_end(&mut value)?;
+        Ok((value, input))
+    });
+    let (value, rest) = begun.await.map_err(failed)?;
+    bar.finish_and_clear();
+    if value.len() <= VALUE_BYTES_MAX {
+        Ok(Input::Short(value))
+    } else {
+        keep(value, rest, &name).await.map(Input::Long)
     }
 }
 
 /// Writes what was read and what follows into a file.
-fn keep(read: &[u8], rest: &mut dyn Read, name: &str) -> Result<LongFile, Failure> {
-    let folder = places::folder()?;
-    let path = folder.join(format!("stdin-{}", std::process::id()));
-    let failed = |error: io::Error| Failure::local(format!("can't keep {name} in {}: {error}", path.display()));
-    fs::create_dir_all(&folder).map_err(failed)?;
-    let mut kept = LongFile { path: path.clone(), bytes: 0, is_made: true };
-    let mut file = File::create(&path).map_err(failed)?;
-    file.write_all(read).map_err(failed)?;
-    let room = (LARGE_VALUE_BYTES_MAX + 1).saturating_sub(read.len() as u64);
-    kept.bytes = read.len() as u64 + io::copy(&mut rest.take(room), &mut file).map_err(failed)?;
+async fn keep(read: Vec<u8>, rest: Box<dyn Read + Send>, name: &str) -> Result<LongFile, Failure> {
+    // It is dropped, and the file removed, also where nobody waits for the thread any more.
+    let (mut kept, mut file) = LongFile::make()?;
+    let copied = aside(move || {
+        let whole = Read::chain(read.as_slice(), rest);
+        io::copy(&mut Read::take(whole, LARGE_VALUE_BYTES_MAX + 1), &mut file)
+    });
+    let failed = |error: io::Error| Failure::local(format!("can't keep {name} in {}: {error}", kept.path.display()));
+    kept.bytes = copied.await.map_err(failed)?;
     if kept.bytes > LARGE_VALUE_BYTES_MAX {
         let message = format!("{name} has more than {LARGE_VALUE_BYTES_MAX} bytes, and a value has at most that many");
         return Err(Failure::local(message));
     }
     Ok(kept)
+}
+
+/// Does what may wait for ever on a thread of its own, so that Ctrl-C is heard meanwhile.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::from).flatten()
 }
 
 /// Finds out what became of a write, once more if no answer came.

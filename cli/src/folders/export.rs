@@ -145,16 +145,8 @@ async fn write_large(
     if key.is_empty() {
         return write(folder, record, prefix, tally);
     }
-    let path = folder.join(names::path_of(key));
-    // An empty file first, which finds out whether the path is free.
-    let path = match write_below(&path, &[]) {
-        Err(error) if is_in_the_way(&error) => {
-            let other = folder.join(names::hexadecimal_path(key));
-            write_below(&other, &[]).map(|()| other)
-        }
-        other => other.map(|()| path.clone()),
-    };
-    let path = path.map_err(|error| Failure::local(format!("can't write {}: {error}", key_text(key))))?;
+    let path =
+        place_of(folder, key).map_err(|error| Failure::local(format!("can't write {}: {error}", key_text(key))))?;
     match get_file(&session.client, &record.key, &path, &ProgressBar::hidden()).await? {
         Some(large) => {
             tally.files += 1;
@@ -168,18 +160,40 @@ async fn write_large(
                 let now = ScannedRecord { value: now.value, version: now.version, value_bytes, ..record.clone() };
                 write(folder, &now, prefix, tally)
             }
-            None => fs::remove_file(&path)
-                .map_err(|error| Failure::local(format!("can't remove {}: {error}", path.display()))),
+            None => match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(Failure::local(format!("can't remove {}: {error}", path.display())))
+                }
+                _ => Ok(()),
+            },
         },
+    }
+}
+
+/// Names the file of a key before its value is read, and makes the folders above it.
+fn place_of(folder: &Path, key: &[u8]) -> io::Result<PathBuf> {
+    let path = folder.join(names::path_of(key));
+    match make_room(&path) {
+        Err(error) if is_in_the_way(&error) => {
+            let other = folder.join(names::hexadecimal_path(key));
+            make_room(&other).map(|()| other)
+        }
+        made => made.map(|()| path),
     }
 }
 
 /// Writes a file, and makes the folders above it.
 fn write_below(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    make_room(path)?;
+    write_whole(path, bytes)
+}
+
+/// Makes the folders above a file, whose path may be no folder itself.
+fn make_room(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    write_whole(path, bytes)
+    if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
 }
 
 fn is_in_the_way(error: &io::Error) -> bool {

@@ -163,7 +163,7 @@ async fn store_long(
     tally: &mut Tally,
 ) -> Result<u64, Failure> {
     let precondition = if_absent.then_some(Precondition::Absent);
-    let upload = Upload { key: &file.key, file: path, precondition, time_to_live_milliseconds: None };
+    let upload = Upload { key: &file.key, file: path, precondition, time_to_live_milliseconds: None, goes_on: true };
     match put_file(session, &upload, &ProgressBar::hidden()).await {
         Ok(_) => {
             tally.files += 1;
