@@ -1,6 +1,5 @@
 //! The `canopy` command.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,8 +7,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::connection::Connection;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::folders::Ending;
+use crate::interruption::{interrupted, left_by};
 
 mod administration;
 mod bench;
@@ -23,6 +23,7 @@ mod fleet;
 mod folders;
 mod growth;
 mod identity;
+mod interruption;
 mod large;
 mod overview;
 mod places;
@@ -202,26 +203,14 @@ fn talk(connection: &Connection, command: Command, json: bool) -> Result<(), Fai
     let ending = Ending::default();
     // Ends where everything that was begun is whole; others end at once.
     let ends_whole = matches!(command, Command::Import(_) | Command::Export(_));
-    let writes = matches!(
-        command,
-        Command::Put(_)
-            | Command::Delete(_)
-            | Command::Policy(_)
-            | Command::Roles(_)
-            | Command::Call(_)
-            | Command::Shard(_)
-            | Command::Transfer(_)
-            | Command::Recover(_)
-            | Command::Alarm(_)
-            | Command::Bench(_)
-    );
+    let left = left_by(&command);
     let done = runtime.block_on(async {
         tokio::select! {
             done = run(connection, command, &ending, json) => done,
-            failure = interrupted(ends_whole.then_some(&ending), writes, json) => Err(failure),
+            failure = interrupted(ends_whole.then_some(&ending), left, json) => Err(failure),
         }
     });
-    // A question may still wait for its answer.
+    // A question may still wait for its answer, or a file for more to read.
     runtime.shutdown_background();
     done
 }
@@ -249,31 +238,4 @@ async fn run(connection: &Connection, command: Command, ending: &Ending, json: b
             unreachable!("INVARIANT: these speak to no router")
         }
     }
-}
-
-/// Waits for Ctrl-C, and says what it left behind. Work that can end as a whole is asked to, and ends at once when it is
-/// pressed again.
-async fn interrupted(ending: Option<&Ending>, writes: bool, json: bool) -> Failure {
-    let pressed = || async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            // Without signals, nobody can interrupt.
-            std::future::pending::<()>().await;
-        }
-        // Terminals show it as ^C, in the line of whatever stands there.
-        if std::io::stderr().is_terminal() {
-            eprintln!();
-        }
-    };
-    pressed().await;
-    if let Some(ending) = ending {
-        ending.ask();
-        if !json {
-            eprintln!("ending what is under way; Ctrl-C again ends at once");
-        }
-        pressed().await;
-        let left = "interrupted; of what was under way, some may be done; the same command goes on from there";
-        return Failure::new(Kind::Interrupted, left);
-    }
-    let left = if writes { "interrupted; if it was sent already, it may have been done" } else { "interrupted" };
-    Failure::new(Kind::Interrupted, left)
 }

@@ -1,12 +1,13 @@
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::fixture::{Network, command, end, files_of, interrupt, run, text, tree, until};
+use crate::proxy::Proxy;
 
 const MIB: usize = 1024 * 1024;
 
@@ -118,29 +119,107 @@ fn a_folder_with_large_files_imports_and_exports_as_it_was() {
     assert!(run.errors.contains("b/large: not done: the record is there"), "{run:?}");
 }
 
+/// Length of a file that is interrupted on its way, and how much of it has gone by then: more than what is under way at
+/// once, so that some chunks are stored.
+const CUT_MIB: usize = 24;
+const CUT_AFTER_BYTES: u64 = 16 * MIB as u64;
+
+/// Starts a command whose words are read in the end.
+fn started(network: &Network, arguments: &[&str]) -> Child {
+    let mut command = command(network.home.path(), arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts")
+}
+
+/// Lists the names of what is in a folder, which need not be there.
+fn names_in(folder: &Path) -> Vec<String> {
+    let found = fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    found.into_iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn has_part(folder: &Path) -> bool {
+    names_in(folder).iter().any(|name| name.starts_with(".canopy-part-"))
+}
+
 #[test]
 fn an_upload_that_was_interrupted_goes_on_where_it_was() {
     let network = Network::start();
+    let proxy = Proxy::new(&network.url);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let source = folder.path().join("source");
-    write_long(&source, 24);
-    // As soon as the upload has a name, some chunks are on their way.
-    let child = command(network.home.path(), &["put", "film", "--file", text(&source)])
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the command starts");
-    let notes = network.home.path().join("uploads");
-    until("begun", || fs::read_dir(&notes).is_ok_and(|mut notes| notes.next().is_some()));
-    std::thread::sleep(Duration::from_millis(300));
+    write_long(&source, CUT_MIB);
+    let (url, identity) = (proxy.url(), network.home.path().join("dev.pem"));
+    let connection = ["--router", &network.router, "--root-key", &network.root_key, "--identity", text(&identity)];
+    let put = [&["put", "film", "--file", text(&source), "--network", &url][..], &connection].concat();
+    proxy.hold_after(CUT_AFTER_BYTES);
+    let child = started(&network, &put);
+    until("half way", || proxy.holds());
     interrupt(&child);
-    let ended = end(child);
-    let name = fs::read_dir(&notes).expect("readable").next();
-    if ended.code != 0 {
-        assert!(name.is_some(), "the name of the upload is kept");
-    }
-    network.done(&["put", "film", "--file", text(&source)]);
+    end(child).failed(130, "the same command goes on from there");
+    let notes = network.home.path().join("uploads");
+    assert_eq!(names_in(&notes).len(), 1, "the name of the upload is kept");
+    proxy.cut();
+    proxy.mend();
+    let sent = proxy.bytes();
+    run(command(network.home.path(), &put), b"").done();
+    assert!(proxy.bytes() - sent < (CUT_MIB * MIB) as u64, "not everything was sent again");
     let target = folder.path().join("target");
     network.done(&["get", "film", "--output", text(&target)]);
     assert_same(&source, &target);
-    assert_eq!(fs::read_dir(&notes).expect("readable").count(), 0);
+    assert!(names_in(&notes).is_empty());
+}
+
+#[test]
+fn a_value_that_still_comes_from_a_pipe_is_forgotten_with_ctrl_c() {
+    let network = Network::start();
+    let mut command = command(network.home.path(), &["put", "film", "--file", "-"]);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let mut pipe = child.stdin.take().expect("it is piped");
+    pipe.write_all(&value(1, 2 * MIB)).expect("it reads");
+    let kept = format!("stdin-{}", child.id());
+    until("kept in a file", || names_in(network.home.path()).contains(&kept));
+    interrupt(&child);
+    // The pipe is open still.
+    end(child).failed(130, "interrupted");
+    assert!(!names_in(network.home.path()).contains(&kept));
+    drop(pipe);
+    network.run(&["get", "film"]).failed(1, "nothing is stored under film");
+}
+
+#[test]
+fn a_download_that_was_interrupted_leaves_no_part_behind() {
+    let network = Network::start();
+    let proxy = Proxy::new(&network.url);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (source, exported) = (folder.path().join("source"), folder.path().join("exported"));
+    write_long(&source, CUT_MIB);
+    network.done(&["put", "film", "--file", text(&source)]);
+    let (url, identity, target) = (proxy.url(), network.home.path().join("dev.pem"), folder.path().join("target"));
+    let connection = ["--router", &network.router, "--root-key", &network.root_key, "--identity", text(&identity)];
+
+    let get = [&["get", "film", "--output", text(&target), "--network", &url][..], &connection].concat();
+    let child = started(&network, &get);
+    until("begun", || has_part(folder.path()));
+    proxy.hold_after(0);
+    interrupt(&child);
+    end(child).failed(130, "interrupted");
+    assert_eq!(names_in(folder.path()), ["source"]);
+    proxy.cut();
+    proxy.mend();
+
+    // An export ends with what is under way, or at once when Ctrl-C is pressed again.
+    let export = [&["export", text(&exported), "--network", &url][..], &connection].concat();
+    let mut child = started(&network, &export);
+    until("begun", || has_part(&exported));
+    proxy.hold_after(0);
+    let mut errors = BufReader::new(child.stderr.take().expect("it is piped"));
+    let mut told = String::new();
+    interrupt(&child);
+    errors.read_line(&mut told).expect("text");
+    assert!(told.contains("Ctrl-C again ends at once"), "{told}");
+    interrupt(&child);
+    errors.read_to_string(&mut told).expect("text");
+    assert_eq!(end(child).code, 130, "{told}");
+    assert!(told.contains("the same command goes on from there"), "{told}");
+    assert!(names_in(&exported).is_empty(), "neither a part nor an empty file");
 }
