@@ -41,7 +41,7 @@ pub fn left_by(command: &Command) -> &'static str {
         | Command::Transfer(_)
         | Command::Alarm(_) => "interrupted; if it was sent already, it may have been done",
         Command::Get(_) | Command::Scan(_) | Command::Status | Command::Shards | Command::Scrub => "interrupted",
-        Command::Dev(_) | Command::Demo { .. } | Command::Principal | Command::Completions { .. } => "interrupted",
+        Command::Dev(_) | Command::Demo(_) | Command::Principal | Command::Completions { .. } => "interrupted",
     }
 }
 

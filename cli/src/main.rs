@@ -1,15 +1,15 @@
 //! The `canopy` command.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::folders::Ending;
 use crate::interruption::{interrupted, left_by};
+use crate::shown::print_bytes;
 
 mod administration;
 mod bench;
@@ -41,13 +41,17 @@ mod tests;
 /// What `--help` says about the end.
 const EXIT_CODES: &str = "Exit codes:
   0    done
-  1    not there, or not all of it: nothing is stored under the key, files were left out, the router isn't ready,
-       the scrub found something
-  2    the arguments, or files of this machine
+  1    not there, or not all of it: nothing is stored under the key, files were left out, the router isn't ready or has
+       raised an alarm, a transfer ended otherwise than asked, operations of the benchmark failed, the demo found a
+       difference, the scrub found something
+  2    the arguments, files or ports of this machine, or a question that nobody answered with yes
   3    the service refused: nothing was done
   4    no answer came: a write may have been done
-  5    the network isn't reached, or no router that this command understands is there
-  130  interrupted";
+  5    the network isn't reached, or no router or server that this command understands is there
+  130  interrupted; `dev`, which runs until then, ends with 0";
+
+/// What `--help` of each command says about the end.
+const WHERE_EXIT_CODES_ARE: &str = "Exit codes: see canopy --help";
 
 /// Canopy: key-value storage over as many canisters as the data needs.
 #[derive(Parser)]
@@ -55,7 +59,8 @@ const EXIT_CODES: &str = "Exit codes:
 struct Arguments {
     #[command(flatten)]
     connection: Connection,
-    /// Tell machines: one JSON value per line on stdout, errors as JSON on stderr.
+    /// Tell machines: one JSON value per line on stdout, failures as JSON on stderr. What is wrong with the command line
+    /// itself is told as text.
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -75,24 +80,12 @@ enum Command {
     /// Imports the files of a folder through a router into its shards, reads them back and compares every byte.
     ///
     /// Everything runs in this process, on an embedded simulator of the Internet Computer. Imports at most 30,000 files
-    /// and 400 MB; files above 1 MiB are skipped by name. Shards are split several times while they fill, which is shown as
-    /// it goes. Ends with status 1 when anything differs.
+    /// and 400 MB; files above 1 MiB go in chunks. Shards are split several times while they fill, which is shown as it
+    /// goes; with --json, a summary at the end is all there is. Ends with status 1 when anything differs.
     #[command(
         after_help = "Examples:\n  canopy demo\n  canopy demo ~/Pictures --shards 8\n  canopy demo --split-at 4000000"
     )]
-    Demo {
-        /// The folder to import [default: the crate sources that cargo has unpacked].
-        folder: Option<PathBuf>,
-        /// Shards that the router creates, 1 to 64.
-        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
-        shards: u32,
-        /// Bytes of keys and values from which on a shard is split [default: a sixth of the folder, with two shards].
-        #[arg(long, value_name = "BYTES")]
-        split_at: Option<u64>,
-        /// Seed of the simulated network.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-    },
+    Demo(demo::DemoOptions),
     /// Stores a value under a key.
     #[command(
         after_help = "Examples:\n  canopy put greeting hello\n  canopy put picture --file picture.png --if-absent\n  date | canopy put now --file - --time-to-live 60"
@@ -179,21 +172,32 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Arguments { connection, json, command } = Arguments::parse();
+    let matches = with_pointers(Arguments::command()).get_matches();
+    let parsed = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let Arguments { connection, json, command } = parsed;
     let done = match command {
         Command::Dev(options) => dev::run(&options, json).map_err(Failure::from),
-        Command::Demo { folder, shards, split_at, seed } => match demo::run(folder, shards, split_at, seed) {
-            Ok(code) => return code,
-            Err(error) => Err(Failure::local(format!("{error:#}"))),
-        },
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "canopy", &mut std::io::stdout());
-            Ok(())
-        }
+        Command::Demo(options) => demo::run(&options, json).map_err(Failure::from),
+        Command::Completions { shell } => completions(shell),
         Command::Principal => overview::principal(&connection, json),
         command => talk(&connection, command, json),
     };
     done.map_or_else(|failure| failure.tell(json), |()| ExitCode::SUCCESS)
+}
+
+/// Has the help of each command say where the exit codes are.
+fn with_pointers(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(|command| {
+        let examples = command.get_after_help().map(|help| format!("{help}\n\n")).unwrap_or_default();
+        with_pointers(command.after_help(format!("{examples}{WHERE_EXIT_CODES_ARE}")))
+    })
+}
+
+/// Prints completions for a shell.
+fn completions(shell: Shell) -> Result<(), Failure> {
+    let mut script = vec![];
+    clap_complete::generate(shell, &mut Arguments::command(), "canopy", &mut script);
+    print_bytes(&script)
 }
 
 /// Runs a command that speaks to a router, until it ends or is interrupted.
@@ -234,7 +238,7 @@ async fn run(connection: &Connection, command: Command, ending: &Ending, json: b
         Command::Alarm(command) => fleet::alarm(connection, command, json).await,
         Command::Policy(command) => policy::policy(connection, command, json).await,
         Command::Roles(command) => administration::roles(connection, command, json).await,
-        Command::Dev(_) | Command::Demo { .. } | Command::Principal | Command::Completions { .. } => {
+        Command::Dev(_) | Command::Demo(_) | Command::Principal | Command::Completions { .. } => {
             unreachable!("INVARIANT: these speak to no router")
         }
     }

@@ -169,7 +169,8 @@ pub fn spinner(name: &'static str, json: bool) -> ProgressBar {
     hidden_from_machines(ProgressBar::new_spinner(), json).with_style(style).with_prefix(name)
 }
 
-fn hidden_from_machines(bar: ProgressBar, json: bool) -> ProgressBar {
+/// Hides progress where machines are told.
+pub fn hidden_from_machines(bar: ProgressBar, json: bool) -> ProgressBar {
     if json {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }

@@ -22,3 +22,13 @@ fn every_command_is_shown_by_examples() {
         assert!(help.starts_with("Examples:\n  canopy ") && help.contains(&name), "{name}: {help}");
     }
 }
+
+#[test]
+fn every_command_says_where_the_exit_codes_are() {
+    for (name, help) in leaves(&with_pointers(Arguments::command())) {
+        assert!(
+            help.starts_with("Examples:\n") && help.ends_with(&format!("\n\n{WHERE_EXIT_CODES_ARE}")),
+            "{name}: {help}"
+        );
+    }
+}

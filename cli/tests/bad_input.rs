@@ -1,8 +1,9 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::process::Stdio;
 
-use crate::fixture::{Network, command, run, text};
+use crate::fixture::{Network, command, end, run, text};
 
 /// The router of the first release.
 const FIRST_RELEASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/releases/0.1.0/router.wasm.gz");
@@ -59,7 +60,7 @@ fn files_that_are_not_what_they_should_be_are_named() {
     if Path::new("/dev/full").exists() {
         let mut full = command(network.home.path(), &["get", "a"]);
         full.stdout(fs::OpenOptions::new().write(true).open("/dev/full").expect("a device"));
-        full.stderr(std::process::Stdio::piped());
+        full.stderr(Stdio::piped());
         let output = full.spawn().and_then(std::process::Child::wait_with_output).expect("it ends");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{errors}");
@@ -113,4 +114,14 @@ fn a_server_that_is_none_is_told_and_nothing_panics() {
     fs::write(&file, "no program").expect("writable");
     dev(text(&file)).failed(2, "there is no PocketIC server at");
     dev(env!("CARGO_BIN_EXE_canopy")).failed(2, "it doesn't say that it is one");
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_told_in_a_line() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    // More than a pipe holds.
+    let mut completions = command(home.path(), &["completions", "bash"]);
+    let mut child = completions.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    drop(child.stdout.take());
+    end(child).failed(2, "can't write the output");
 }

@@ -2,6 +2,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
 use crate::fixture::{Network, command, end, files_of, interrupt, run, text, tree, until};
 use crate::proxy::Proxy;
 
@@ -171,4 +173,19 @@ fn a_folder_that_can_t_be_written_is_named() {
     network.run(&["export", text(&file)]).failed(2, "file");
     fs::set_permissions(target.path(), fs::Permissions::from_mode(0o700)).expect("mine");
     network.run(&["export", "/proc/canopy"]).failed(2, "/proc/canopy");
+}
+
+#[test]
+fn a_demo_tells_people_a_report_and_machines_a_summary() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let large = vec![7; 1024 * 1024 + 1];
+    let source = tree(&[("a", b"1"), ("b/c", b"22"), ("large", &large)]);
+    let demo =
+        |more: &[&str]| run(command(home.path(), &[&["demo", text(source.path())][..], more].concat()), b"").done();
+    let told = demo(&[]);
+    assert!(told.ends_with(&format!("3 files, {} bytes, 0 differences\n", large.len() + 3)), "{told}");
+    assert!(told.contains("1 files") && told.contains("went in chunks"), "{told}");
+    let told: serde_json::Value = serde_json::from_str(&demo(&["--json"])).expect("one line of JSON");
+    assert_eq!((&told["files"], &told["files_in_chunks"], &told["differences"]), (&json!(3), &json!(1), &json!(0)));
+    run(command(home.path(), &["demo", "/no/such/folder"]), b"").failed(2, "/no/such/folder");
 }

@@ -9,7 +9,8 @@ use canopy_types::transfer::{TransferEnd, TransferStage, TransferStatus};
 use canopy_types::{HashRange, KeyHash, TransferId};
 use indicatif::ProgressBar;
 
-use crate::shown::grouped;
+use crate::failure::Failure;
+use crate::shown::{grouped, print_line};
 
 #[cfg(test)]
 #[path = "growing_tests.rs"]
@@ -32,13 +33,21 @@ pub struct Growing {
 }
 
 impl Growing {
-    /// Draws how the shards are on `bar`, and tells splits that were not told before.
-    pub fn show(&mut self, status: &Status, bar: &ProgressBar) {
+    /// Draws how the shards are on `bar`, and tells people splits that were not told before.
+    ///
+    /// # Errors
+    /// When nobody reads it any more.
+    pub fn show(&mut self, status: &Status, bar: &ProgressBar, json: bool) -> Result<(), Failure> {
         bar.set_message(picture(status));
-        for line in self.news(status) {
+        for line in self.news(status).into_iter().filter(|_| !json) {
             // Without a terminal there is no bar, and lines are all there is.
-            if bar.is_hidden() { println!("{line}") } else { bar.println(line) }
+            if bar.is_hidden() {
+                print_line(line)?;
+            } else {
+                bar.println(line);
+            }
         }
+        Ok(())
     }
 
     /// Counts the splits that were done.

@@ -27,9 +27,9 @@ impl Sink for Digesting {
 }
 
 /// Uploads every file; gives what was stored, and in words what could not be.
-pub fn import<'a>(deployment: &Deployment, files: &'a [File]) -> (Vec<Stored<'a>>, Vec<String>) {
+pub fn import<'a>(deployment: &Deployment, files: &'a [File], json: bool) -> (Vec<Stored<'a>>, Vec<String>) {
     let client = client(deployment);
-    let bar = bar("put in chunks", files.iter().map(|file| file.bytes).sum());
+    let bar = bar("put in chunks", files.iter().map(|file| file.bytes).sum(), json);
     let (mut stored, mut failed) = (vec![], vec![]);
     for file in files {
         let put = LargePut::new(file.key.clone(), client.new_upload(), file.bytes);
@@ -48,9 +48,9 @@ pub fn import<'a>(deployment: &Deployment, files: &'a [File]) -> (Vec<Stored<'a>
 }
 
 /// Reads every file and tells in words what differs from what was uploaded.
-pub fn compare(deployment: &Deployment, stored: &[Stored]) -> Vec<String> {
+pub fn compare(deployment: &Deployment, stored: &[Stored], json: bool) -> Vec<String> {
     let client = client(deployment);
-    let bar = bar("get in chunks", stored.iter().map(|stored| stored.file.bytes).sum());
+    let bar = bar("get in chunks", stored.iter().map(|stored| stored.file.bytes).sum(), json);
     let mut differences = vec![];
     for stored in stored {
         let mut sink = Digesting::default();

@@ -3,21 +3,23 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use canopy_types::codec::encode;
 use canopy_types::limits::{SPLIT_AT_RECORD_BYTES, VALUE_BYTES_MAX};
 use canopy_types::{GetArguments, GetError, GetResult, PutArguments, PutError, PutResult};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use self::deployment::{Deployment, decode_answer};
 use self::figures::Figures;
 use self::growing::Growing;
+use crate::failure::{Failure, Kind};
 use crate::files::{self, File, Found, Limits};
-use crate::shown;
+use crate::shown::{self, hidden_from_machines, print_line};
 
 mod deployment;
 mod figures;
@@ -44,70 +46,109 @@ const ATTEMPTS_MAX: usize = 200;
 /// Steps of [`AGAIN_TIME`] within which the last split must be done.
 const SETTLING_STEPS_MAX: usize = 1_000;
 
+/// What `demo` is given.
+#[derive(Args)]
+#[group(skip)]
+pub struct DemoOptions {
+    /// The folder to import [default: the crate sources that cargo has unpacked].
+    folder: Option<PathBuf>,
+    /// Shards that the router creates, 1 to 64.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    shards: u32,
+    /// Bytes of keys and values from which on a shard is split [default: a sixth of the folder, with two shards].
+    #[arg(long, value_name = "BYTES")]
+    split_at: Option<u64>,
+    /// Seed of the simulated network.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
 /// What is known of a file once it is stored.
 struct Stored<'a> {
     file: &'a File,
     digest: [u8; 32],
 }
 
-/// Runs the demo and prints its report; status 1 when a byte differs.
+/// Runs the demo and prints its report; for machines, a summary at the end.
 ///
 /// # Errors
-/// When the folder can't be read or holds no file that fits, or the network can't be started.
-pub fn run(folder: Option<PathBuf>, shards: u32, split_at: Option<u64>, seed: u64) -> Result<ExitCode> {
-    let folder = folder.map_or_else(files::crate_sources, Ok)?;
+/// When the folder can't be read or holds no file that fits, or the network can't be started; of kind
+/// [`Kind::Incomplete`] when a byte differs.
+pub fn run(options: &DemoOptions, json: bool) -> Result<()> {
+    let DemoOptions { shards, seed, .. } = *options;
+    let folder = options.folder.clone().map_or_else(files::crate_sources, Ok)?;
     let found = files::find(&folder, LIMITS)?;
     ensure!(!found.files.is_empty(), "{} holds no file that fits", folder.display());
-    println!("{} files, {} bytes in {}", found.files.len(), found.bytes, folder.display());
-    tell_skipped(&found);
+    let say = |line: String| if json { Ok(()) } else { print_line(line) };
+    say(format!("{} files, {} bytes in {}", found.files.len(), found.bytes, folder.display()))?;
+    skipped(&found).into_iter().try_for_each(say)?;
 
-    let split_at = split_at.unwrap_or(found.bytes / (u64::from(shards.max(1)) * PARTS_PER_SHARD));
+    let split_at = options.split_at.unwrap_or(found.bytes / (u64::from(shards.max(1)) * PARTS_PER_SHARD));
     let split_at = split_at.clamp(SPLIT_AT_RECORD_BYTES.0, SPLIT_AT_RECORD_BYTES.1);
     let mut deployment = Deployment::start(shards, split_at, seed)?;
     let made = deployment.routing_table()?.routes.len();
     let router = deployment.router();
-    println!("router {router} made {made} shards, and splits them from {} bytes on", shown::grouped(split_at));
+    say(format!("router {router} made {made} shards, and splits them from {} bytes on", shown::grouped(split_at)))?;
 
     let mut puts = Figures::default();
     let mut gets = Figures::default();
     let mut growing = Growing::default();
     let (records, in_chunks): (Vec<File>, Vec<File>) =
         found.files.iter().cloned().partition(|file| file.bytes <= VALUE_BYTES_MAX as u64);
-    let (stored, failed) = import(&mut deployment, &records, &mut puts, &mut growing)?;
-    let mut differences = compare(&deployment, &stored, &mut gets)?;
+    let (stored, failed) = import(&mut deployment, &records, &mut puts, &mut growing, json)?;
+    let mut differences = compare(&deployment, &stored, &mut gets, json)?;
     differences.extend(failed);
+    let bytes_in_chunks: u64 = in_chunks.iter().map(|file| file.bytes).sum();
     if !in_chunks.is_empty() {
-        let (stored, failed) = large::import(&deployment, &in_chunks);
-        differences.extend(large::compare(&deployment, &stored));
+        let (stored, failed) = large::import(&deployment, &in_chunks, json);
+        differences.extend(large::compare(&deployment, &stored, json));
         differences.extend(failed);
-        let bytes: u64 = in_chunks.iter().map(|file| file.bytes).sum();
-        println!("{} files, {bytes} bytes are longer than a record and went in chunks", in_chunks.len());
+        let count = in_chunks.len();
+        say(format!("{count} files, {bytes_in_chunks} bytes are longer than a record and went in chunks"))?;
     }
 
     let table = deployment.routing_table()?;
-    println!("{}", report::shards(&deployment.shards(&table)?));
-    println!("{made} shards became {} by {} splits while files were stored", table.routes.len(), growing.splits());
-    println!("{}", report::figures(&puts, &gets));
-    for difference in differences.iter().take(LISTED_MAX) {
-        println!("different: {difference}");
+    let (now, splits) = (table.routes.len(), growing.splits());
+    say(report::shards(&deployment.shards(&table)?).to_string())?;
+    say(format!("{made} shards became {now} by {splits} splits while files were stored"))?;
+    say(report::figures(&puts, &gets).to_string())?;
+    let listed = differences.iter().take(LISTED_MAX);
+    if json {
+        print_line(json!({
+            "files": found.files.len(),
+            "bytes": found.bytes,
+            "files_skipped": found.skipped.len(),
+            "files_beyond_limits": found.beyond_limits,
+            "files_in_chunks": in_chunks.len(),
+            "bytes_in_chunks": bytes_in_chunks,
+            "shards_at_first": made,
+            "shards": now,
+            "splits": splits,
+            "differences": differences.len(),
+            "different": listed.collect::<Vec<_>>(),
+        }))?;
+    } else {
+        listed.map(|difference| format!("different: {difference}")).try_for_each(say)?;
+        say(format!("{} files, {} bytes, {} differences", found.files.len(), found.bytes, differences.len()))?;
     }
-    println!("{} files, {} bytes, {} differences", found.files.len(), found.bytes, differences.len());
-    Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    match differences.len() {
+        0 => Ok(()),
+        count => Err(Failure::new(Kind::Incomplete, format!("{count} files differ, or were not stored")).into()),
+    }
 }
 
-fn tell_skipped(found: &Found) {
-    for (path, reason) in found.skipped.iter().take(LISTED_MAX) {
-        println!("skipped: {}: {reason}", path.display());
-    }
+/// Says which files are left out, and why.
+fn skipped(found: &Found) -> Vec<String> {
+    let named = found.skipped.iter().take(LISTED_MAX);
+    let mut lines: Vec<String> = named.map(|(path, reason)| format!("skipped: {}: {reason}", path.display())).collect();
     if found.skipped.len() > LISTED_MAX {
-        println!("skipped: {} more", found.skipped.len() - LISTED_MAX);
+        lines.push(format!("skipped: {} more", found.skipped.len() - LISTED_MAX));
     }
     if found.beyond_limits > 0 {
-        println!(
-            "left out: {} files beyond {} files or {} bytes",
-            found.beyond_limits, LIMITS.files_max, LIMITS.bytes_max
-        );
+        let Limits { files_max, bytes_max } = LIMITS;
+        lines.push(format!("left out: {} files beyond {files_max} files or {bytes_max} bytes", found.beyond_limits));
     }
+    lines
 }
 
 /// Puts every file; gives what was stored, and in words what could not be.
@@ -116,8 +157,9 @@ fn import<'a>(
     files: &'a [File],
     figures: &mut Figures,
     growing: &mut Growing,
+    json: bool,
 ) -> Result<(Vec<Stored<'a>>, Vec<String>)> {
-    let bar = bar("put", files.iter().map(|file| file.bytes).sum());
+    let bar = bar("put", files.iter().map(|file| file.bytes).sum(), json);
     let (mut stored, mut failed) = (vec![], vec![]);
     for batch in files.chunks(batch_len(files.len())) {
         let (mut read, mut payloads) = (vec![], vec![]);
@@ -140,11 +182,11 @@ fn import<'a>(
             }
         }
         deployment.pass(BATCH_TIME, 1);
-        growing.show(&deployment.status()?, &bar);
+        growing.show(&deployment.status()?, &bar, json)?;
     }
     for _ in 0..SETTLING_STEPS_MAX {
         let status = deployment.status()?;
-        growing.show(&status, &bar);
+        growing.show(&status, &bar, json)?;
         if !growing::moves(&status) {
             break;
         }
@@ -179,8 +221,8 @@ fn call_until_done<T: candid::CandidType + serde::de::DeserializeOwned>(
 }
 
 /// Gets every file and tells in words what differs from the disk.
-fn compare(deployment: &Deployment, stored: &[Stored], figures: &mut Figures) -> Result<Vec<String>> {
-    let bar = bar("get", stored.iter().map(|stored| stored.file.bytes).sum());
+fn compare(deployment: &Deployment, stored: &[Stored], figures: &mut Figures, json: bool) -> Result<Vec<String>> {
+    let bar = bar("get", stored.iter().map(|stored| stored.file.bytes).sum(), json);
     let mut differences = vec![];
     for batch in stored.chunks(batch_len(stored.len())) {
         let payload = |stored: &Stored| encode(&GetArguments::new(stored.file.key.clone()));
@@ -212,8 +254,8 @@ fn check(stored: &Stored, answer: GetResult) -> Result<(), String> {
     if same { Ok(()) } else { Err(format!("{} bytes that differ from the file's", record.value.len())) }
 }
 
-fn bar(name: &'static str, bytes: u64) -> ProgressBar {
+fn bar(name: &'static str, bytes: u64, json: bool) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {bar:40} {binary_bytes}/{binary_total_bytes} {elapsed}\n{msg}")
         .expect("the template is well formed");
-    ProgressBar::new(bytes).with_style(style).with_prefix(name)
+    hidden_from_machines(ProgressBar::new(bytes), json).with_style(style).with_prefix(name)
 }
