@@ -134,57 +134,15 @@ impl From<CallError> for Failure {
 
 /// Says in words why something was not done.
 pub fn sentence(reason: &Reason) -> String {
-    match reason {
-        Reason::NotReady { retry_after_milliseconds } => {
-            format!("not done: the service is starting; try again in {retry_after_milliseconds} ms")
-        }
-        Reason::Busy { retry_after_milliseconds, reason } => {
-            format!("not done: the service is busy ({reason:?}); try again in {retry_after_milliseconds} ms")
-        }
-        Reason::Unauthorised { caller } => format!("not done: {caller} may not do that"),
-        Reason::KeyEmpty => "a key has at least one byte".to_string(),
-        Reason::KeyTooLong { bytes, bytes_max } => {
-            format!("the key has {bytes} bytes, and a key has at most {bytes_max}")
-        }
-        Reason::ValueTooLong { bytes, bytes_max } => {
-            format!("the value has {bytes} bytes, and a value has at most {bytes_max}")
-        }
-        Reason::TimeToLiveOutOfBounds { milliseconds, milliseconds_min, milliseconds_max } => format!(
-            "a time to live of {milliseconds} ms is out of bounds: {milliseconds_min} ms to {milliseconds_max} ms"
-        ),
-        Reason::PreconditionFailed { found: Some(version) } => {
-            format!("not done: the record is there, with version {}", version.0)
-        }
-        Reason::PreconditionFailed { found: None } => "not done: there is no record".to_string(),
-        Reason::OperationTooOld { .. } | Reason::OperationFromTheFuture { .. } => {
-            "not done: this machine's clock and the network's are too far apart".to_string()
-        }
-        Reason::OutOfSpace { shard } => format!("not done: shard {shard} has no memory left"),
-        Reason::ShardUnavailable { shard, reject_code, message } => {
-            format!("not done: shard {shard} doesn't answer (code {reject_code}: {message})")
-        }
-        Reason::NotSent { reject_code: 0 | 1, message } => format!("the network is not reached: {message}"),
-        Reason::NotSent { reject_code: 4, message } => format!("not done: the caller may not do that ({message})"),
-        Reason::NotSent { reject_code, message } | Reason::Rejected { reject_code, message } => {
-            format!("not done: the network refused it (code {reject_code}: {message})")
-        }
-        Reason::Upload(UploadFault::SizeOutOfBounds { bytes, bytes_max, .. }) => {
-            format!("the value has {bytes} bytes, and a value has at most {bytes_max}")
-        }
-        Reason::Upload(UploadFault::TooManyUploads { open_max, .. }) => {
-            format!("not done: the caller has {open_max} uploads open, and may have no more")
-        }
-        Reason::Upload(UploadFault::TooManyBytes { bytes_max, .. }) => {
-            format!("not done: the caller's open uploads may have {bytes_max} bytes together")
-        }
-        Reason::Upload(UploadFault::Gone) => "the value was replaced while it was read; try again".to_string(),
-        Reason::NoAnswer { message } => format!("no answer came: {message}"),
-        Reason::NotUnderstood { message } => {
-            format!("the router and this command don't understand each other: {message}")
-        }
-        Reason::InvalidCursor { message } => format!("the cursor is none of this service: {message}"),
-        other => format!("not done: {other:?}"),
-    }
+    let says_it_all = match reason {
+        Reason::KeyEmpty | Reason::KeyTooLong { .. } | Reason::ValueTooLong { .. } => true,
+        Reason::TimeToLiveOutOfBounds { .. } | Reason::InvalidCursor { .. } => true,
+        Reason::NotSent { reject_code, .. } => matches!(reject_code, 0 | 1),
+        Reason::NoAnswer { .. } | Reason::NotUnderstood { .. } => true,
+        Reason::Upload(fault) => matches!(fault, UploadFault::SizeOutOfBounds { .. } | UploadFault::Gone),
+        _ => false,
+    };
+    if says_it_all { reason.to_string() } else { format!("not done: {reason}") }
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod retry;
 mod routes;
 mod scan;
 mod scrub;
+mod sentences;
 pub mod transport;
 mod write;
 mod writing;

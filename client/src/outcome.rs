@@ -189,7 +189,7 @@ impl<W: Write> fmt::Debug for Unknown<W> {
 
 impl fmt::Display for NotDone {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "not done: {:?}", self.reason)
+        write!(formatter, "not done: {}", self.reason)
     }
 }
 

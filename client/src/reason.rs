@@ -18,7 +18,7 @@ const OPERATIONS_RETRY_MILLISECONDS: u64 = 60_000;
 /// How long to wait when nobody says how long.
 const RETRY_MILLISECONDS: u64 = 1_000;
 
-/// Why an operation was not done.
+/// Why an operation was not done. It shows itself in words, for people.
 ///
 /// ```
 /// use canopy_client::Reason;
@@ -27,7 +27,7 @@ const RETRY_MILLISECONDS: u64 = 1_000;
 ///     match reason {
 ///         Reason::PreconditionFailed { found } => println!("another version: {found:?}"),
 ///         Reason::ValueTooLong { bytes, bytes_max } => println!("{bytes} bytes, at most {bytes_max}"),
-///         other => println!("{other:?}"),
+///         other => println!("{other}"),
 ///     }
 /// }
 /// ```
