@@ -64,7 +64,10 @@ struct Phase {
 pub async fn run(connection: &Connection, options: BenchOptions, json: bool) -> Result<(), Failure> {
     let session = connection.open().await?;
     let prefix = format!("canopy-bench/{:08x}/", rand::rng().random::<u32>());
-    if !json {
+    // Before anything is put, so that whoever ends this knows what to look for.
+    if json {
+        print_line(json!({ "prefix": prefix }))?;
+    } else {
         eprintln!("records are put under {prefix}");
     }
     let before = cycles(&session).await;

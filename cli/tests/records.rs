@@ -92,12 +92,17 @@ fn the_benchmark_reads_what_it_wrote_and_leaves_nothing() {
     let lines: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let phases: Vec<_> = lines.iter().filter_map(|line| line["phase"].as_str()).collect();
     assert_eq!(phases, ["put", "get", "delete"]);
-    assert!(lines[..3].iter().all(|line| line["operations"] == 60 && line["failures"] == 0), "{told}");
-    let cycles: u128 = lines[3]["cycles_used_meanwhile"].as_str().expect("text").parse().expect("a number");
+    assert!(lines[1..4].iter().all(|line| line["operations"] == 60 && line["failures"] == 0), "{told}");
+    let cycles: u128 = lines[4]["cycles_used_meanwhile"].as_str().expect("text").parse().expect("a number");
     // 60 records of 5,000 bytes cost their bytes, at 1,000 cycles each and more, whatever else.
     assert!(cycles > 60 * 5_000 * 1_000, "{cycles}");
     assert_eq!(network.done(&["scan"]), "mine\n");
-    network.done(&["bench", "--records", "3", "--keep"]);
-    assert_eq!(network.done(&["scan", "--prefix", "canopy-bench/"]).lines().count(), 3);
+    let told = network.done(&["bench", "--records", "3", "--keep", "--json"]);
+    let first: Value = serde_json::from_str(told.lines().next().expect("a line")).expect("JSON");
+    let prefix = first["prefix"].as_str().expect("it is told first");
+    assert!(prefix.starts_with("canopy-bench/"), "{told}");
+    assert_eq!(network.done(&["scan", "--prefix", prefix]).lines().count(), 3);
+    let run = network.run(&["bench", "--records", "3", "--keep"]);
+    assert!(run.errors.starts_with("records are put under canopy-bench/"), "{run:?}");
     assert_eq!(network.run(&["bench", "--batch", "1001"]).code, 2);
 }
