@@ -3,7 +3,7 @@
 use candid::Principal;
 use canopy_types::api::RoutingTableResult;
 use canopy_types::shard::{ShardInfo, ShardInfoResult};
-use canopy_types::status::{ShardStage, Status, StatusResult};
+use canopy_types::status::{ShardStage, ShardUntold, Status, StatusResult};
 use serde_json::json;
 
 use crate::administration::not_allowed;
@@ -12,7 +12,7 @@ use crate::failure::{Failure, Kind};
 use crate::fleet::alarm_text;
 use crate::growth::{growth_json, lines as growth_lines};
 use crate::shown::{grouped, print_line, print_table, table};
-use crate::transfers::how_far;
+use crate::transfers::{how_far, transfer_json};
 
 /// Shows how the router is; fails when it needs attention.
 ///
@@ -26,7 +26,7 @@ pub async fn status(connection: &Connection, json: bool) -> Result<(), Failure> 
     };
     let alarms: Vec<String> = status.alarms.iter().map(alarm_text).collect();
     if json {
-        print_line(status_json(&status, session.client.router().to_text(), &alarms))?;
+        print_line(status_json(&status, &session.url, session.client.router().to_text(), &alarms))?;
     } else {
         let mut lines = table(&["router", &session.client.router().to_text()], 2);
         let open = status.shards.iter().filter(|shard| shard.stage == ShardStage::Open).count();
@@ -72,7 +72,7 @@ pub async fn status(connection: &Connection, json: bool) -> Result<(), Failure> 
     }
 }
 
-fn status_json(status: &Status, router: String, alarms: &[String]) -> serde_json::Value {
+fn status_json(status: &Status, network: &str, router: String, alarms: &[String]) -> serde_json::Value {
     let shards: Vec<_> = status
         .shards
         .iter()
@@ -87,7 +87,10 @@ fn status_json(status: &Status, router: String, alarms: &[String]) -> serde_json
             })
         })
         .collect();
+    let running = status.transfers.iter().flatten().filter(|transfer| transfer.ended_at_nanoseconds.is_none());
+    let untold = status.roles.iter().flat_map(|roles| &roles.untold);
     json!({
+        "network": network,
         "router": router,
         "ready": status.ready,
         "code_version": status.code_version,
@@ -101,8 +104,19 @@ fn status_json(status: &Status, router: String, alarms: &[String]) -> serde_json
         "cycles": status.cycles.0.to_string(),
         "liquid_cycles": status.liquid_cycles.0.to_string(),
         "open_calls": status.open_calls,
+        "transfers": running.map(transfer_json).collect::<Vec<_>>(),
+        "shards_not_told_of_roles": untold.map(untold_json).collect::<Vec<_>>(),
         "growth": status.growth.as_ref().map(growth_json),
         "administrators": status.administrators.iter().map(|principal| principal.to_text()).collect::<Vec<_>>(),
+    })
+}
+
+fn untold_json(untold: &ShardUntold) -> serde_json::Value {
+    json!({
+        "shard": untold.shard.to_text(),
+        "failed_attempts": untold.failed_attempts,
+        "last_failure": untold.last_failure,
+        "told_at_nanoseconds": untold.told_at_nanoseconds,
     })
 }
 

@@ -206,7 +206,8 @@ pub fn how_far(transfer: &TransferStatus) -> String {
     format!("{} -> {}: {}{sent}", transfer.source.0, transfer.target.0, state(transfer))
 }
 
-fn transfer_json(transfer: &TransferStatus) -> Value {
+/// Gives all of a transfer for machines.
+pub fn transfer_json(transfer: &TransferStatus) -> Value {
     json!({
         "transfer": transfer.id.to_string(),
         "source": transfer.source.0,

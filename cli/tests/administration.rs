@@ -14,6 +14,9 @@ fn the_local_network_is_found_by_the_others_and_gone_after_ctrl_c() {
     let status = network.json(&["status"]);
     assert_eq!((&status["ready"], &status["router"]), (&json!(true), &json!(network.router)));
     assert_eq!(status["shards"].as_array().expect("a list").len(), 2);
+    let url = status["network"].as_str().expect("a URL").trim_end_matches('/');
+    assert_eq!(url, network.url.trim_end_matches('/'));
+    assert_eq!((&status["transfers"], &status["shards_not_told_of_roles"]), (&json!([]), &json!([])));
     assert!(network.done(&["status"]).contains("2 of 2 open"));
     network.done(&["put", "key", "value"]);
     let shards = network.done(&["shards", "--json"]);
