@@ -28,16 +28,15 @@ async function makeProject(root, network) {
   const own = await readFile(join(root, "icp.yaml"), "utf8");
   const elsewhere = own.replaceAll("cargo run", `cargo run --manifest-path '${join(root, "Cargo.toml")}'`);
   assert.notEqual(elsewhere, own, "icp.yaml builds with cargo");
-  const connected = `
+  // Its last section is the list of environments.
+  const connected = `  - name: simulator
+    network: simulator
+    canisters: [router]
 networks:
   - name: simulator
     mode: connected
     url: ${network.gateway}
     root-key: fetch
-environments:
-  - name: simulator
-    network: simulator
-    canisters: [router]
 `;
   await writeFile(join(project, "icp.yaml"), elsewhere + connected);
   const icp = async (...argv) => {
