@@ -97,7 +97,7 @@ pub struct GrowthSettings {
     #[arg(long, value_name = "COUNT|off", value_parser = count_or_off)]
     spares: Option<u64>,
     /// Cycles that may be spent within a day on spares, and on shards whose ranges change hands, 1T to 100000T, or `off`
-    /// for as many as the router has; 300T at first.
+    /// for none; 300T at first.
     #[arg(long, value_name = "COUNT|off", value_parser = count_or_off)]
     growth_cycles_per_day: Option<u64>,
 }
@@ -247,7 +247,7 @@ fn settings_of(policy: &Policy) -> Vec<Setting> {
             ..growth("spares_min", policy.spares_min, 0, Unit::Number)
         },
         Setting {
-            when_off: "no limit",
+            when_off: "none",
             ..growth(
                 "growth_cycles_per_day_max",
                 policy.growth_cycles_per_day_max,

@@ -12,8 +12,11 @@ fn settings_are_shown_with_units_and_told_apart_from_defaults() {
     assert_eq!(shown(&policy, "spares_min"), "as forecast");
     assert_eq!(shown(&policy, "bytes_per_minute_max"), "no limit");
     assert_eq!(shown(&policy, "upload_open_milliseconds"), "1,440 min");
-    let set = Policy { split_at_record_bytes: Some(0), spares_min: Some(2), ..policy };
+    assert_eq!(shown(&policy, "growth_cycles_per_day_max"), "300,000,000,000,000 (default)");
+    let (split_at_record_bytes, growth_cycles_per_day_max) = (Some(0), Some(0));
+    let set = Policy { split_at_record_bytes, growth_cycles_per_day_max, spares_min: Some(2), ..policy };
     assert_eq!(shown(&set, "split_at_record_bytes"), "off");
+    assert_eq!(shown(&set, "growth_cycles_per_day_max"), "none");
     assert_eq!(shown(&set, "spares_min"), "2");
 }
 
