@@ -41,6 +41,9 @@ const PORT: u16 = 8017;
 /// The package of the example.
 const EXAMPLE: &str = "canopy-example-visits";
 
+/// What cargo tells the programs that it runs.
+const SET_BY_CARGO_RUN: &str = "CARGO_MANIFEST_DIR";
+
 /// Candid of no arguments.
 const NO_ARGUMENTS: &[u8] = b"DIDL\0\0";
 
@@ -143,10 +146,12 @@ fn tell(told: &LocalNetwork, json: bool) -> Result<()> {
         lines.add_row(["application", &canister.to_text()]);
     }
     shown::print_table(&lines)?;
+    // Who runs it from a clone has installed nothing.
+    let canopy = if std::env::var_os(SET_BY_CARGO_RUN).is_some() { "cargo run --release --" } else { "canopy" };
     let mut hint =
-        "It runs until Ctrl-C. In another terminal:\n  canopy put greeting hello\n  canopy get greeting".to_string();
+        format!("It runs until Ctrl-C. In another terminal:\n  {canopy} put greeting hello\n  {canopy} get greeting");
     if told.application.is_some() {
-        hint.push_str("\n  canopy call application METHOD '(ARGUMENTS)'");
+        hint.push_str(&format!("\n  {canopy} call application METHOD '(ARGUMENTS)'"));
     }
     Ok(shown::print_line(hint)?)
 }
