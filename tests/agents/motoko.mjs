@@ -17,9 +17,10 @@ const FILE = "Visitors.mo";
 
 const require = createRequire(import.meta.url);
 
+const outcome = IDL.Variant({ done: IDL.Null, notDone: IDL.Null, unknown: IDL.Null });
 const visitors = () =>
   IDL.Service({
-    remember: IDL.Func([IDL.Text, IDL.Text], [IDL.Bool], []),
+    remember: IDL.Func([IDL.Text, IDL.Text], [outcome], []),
     recall: IDL.Func([IDL.Text], [IDL.Opt(IDL.Text)], []),
   });
 
@@ -41,10 +42,10 @@ export async function check(root, network, routerId, agent) {
   const id = await create(CANISTER_CYCLES);
   await install(id, wasm, IDL.encode([IDL.Principal], [routerId]));
   const service = Actor.createActor(visitors, { agent, canisterId: id });
-  assert.equal(await service.remember("page/visitor", "home"), false, "it has no role yet");
+  assert.deepEqual(await service.remember("page/visitor", "home"), { notDone: null }, "it has no role yet");
   const administered = Actor.createActor(router, { agent, canisterId: routerId });
   assert("Ok" in (await administered.grant({ grantee: [id], role: { Writer: null }, prefix: [] })));
-  assert.equal(await service.remember("page/visitor", "home"), true);
+  assert.deepEqual(await service.remember("page/visitor", "home"), { done: null });
   assert.deepEqual(await service.recall("page/visitor"), ["home"]);
   assert.deepEqual(await service.recall("page/nobody"), []);
   console.log("page: its Motoko compiles, stores and reads");
