@@ -38,6 +38,17 @@ use crate::writing::{HOPS_MAX, UNREADABLE};
 mod tests;
 
 /// Chunks that are under way at once, unless an application says otherwise. Each takes some mebibytes of memory.
+///
+/// ```
+/// use canopy_client::transport::Transport;
+/// use canopy_client::{Client, LargeError, WINDOW};
+///
+/// async fn read_in_half_the_memory<T: Transport>(client: &Client<T>) -> Result<Vec<u8>, LargeError> {
+///     let mut film = Vec::new();
+///     client.get_large("film", WINDOW / 2, &mut film).await?;
+///     Ok(film)
+/// }
+/// ```
 pub const WINDOW: usize = 8;
 
 /// Most chunks that may be under way at once.
@@ -72,6 +83,25 @@ pub struct LargePut {
 }
 
 /// Gives the bytes of a value to upload, in order.
+///
+/// ```
+/// use canopy_client::Source;
+/// use std::io::Read;
+///
+/// /// Whatever can be read, such as a file.
+/// struct Reading<R>(R);
+///
+/// impl<R: Read> Source for Reading<R> {
+///     fn read(&mut self, bytes: usize) -> Result<Vec<u8>, String> {
+///         let mut buffer = vec![0; bytes];
+///         self.0.read_exact(&mut buffer).map_err(|error| error.to_string())?;
+///         Ok(buffer)
+///     }
+/// }
+///
+/// let mut source = Reading(&b"film"[..]);
+/// assert_eq!(source.read(3), Ok(b"fil".to_vec()));
+/// ```
 pub trait Source {
     /// Gives the next so many bytes.
     ///
@@ -82,6 +112,24 @@ pub trait Source {
 }
 
 /// Takes the bytes of a value that is read, in order.
+///
+/// ```
+/// use canopy_client::Sink;
+/// use std::fs::File;
+/// use std::io::{Seek, Write};
+///
+/// struct Writing(File);
+///
+/// impl Sink for Writing {
+///     fn write(&mut self, bytes: Vec<u8>) -> Result<(), String> {
+///         self.0.write_all(&bytes).map_err(|error| error.to_string())
+///     }
+///
+///     fn restart(&mut self) -> Result<(), String> {
+///         self.0.rewind().and_then(|()| self.0.set_len(0)).map_err(|error| error.to_string())
+///     }
+/// }
+/// ```
 pub trait Sink {
     /// Takes what comes next. After `restart` it is the first again.
     ///
@@ -121,6 +169,18 @@ impl Sink for Vec<u8> {
 }
 
 /// Why a large value was not stored, or not read.
+///
+/// ```
+/// use canopy_client::LargeError;
+///
+/// fn tell(error: LargeError) {
+///     match error {
+///         LargeError::NotDone(not_done) => println!("{not_done}: {:?}", not_done.advice()),
+///         LargeError::Unknown { reason } => println!("{reason}; the same upload again settles it"),
+///         LargeError::Local { reason } => println!("on this side: {reason}"),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "an upload that ended half way may be gone on with, or is to be aborted"]
 pub enum LargeError {
@@ -174,6 +234,16 @@ fn local(reason: String) -> LargeError {
 }
 
 /// What was read of a large value beside its bytes.
+///
+/// ```
+/// use canopy_client::transport::Transport;
+/// use canopy_client::{Client, LargeError, LargeRecord, WINDOW};
+///
+/// async fn end<T: Transport>(client: &Client<T>, film: &mut Vec<u8>) -> Result<Option<u64>, LargeError> {
+///     let read = client.get_large("film", WINDOW, film).await?;
+///     Ok(read.and_then(|LargeRecord { expires_at_nanoseconds, .. }| expires_at_nanoseconds))
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LargeRecord {
     /// Version of the value.
@@ -195,6 +265,17 @@ impl LargePut {
 
 impl<T: Transport> Client<T> {
     /// Draws the name of a new upload.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, LargePut};
+    ///
+    /// fn begin<T: Transport>(client: &Client<T>, bytes: u64) -> LargePut {
+    ///     let put = LargePut::new("film", client.new_upload(), bytes);
+    ///     println!("kept, to go on with it: {}", put.upload);
+    ///     put
+    /// }
+    /// ```
     pub fn new_upload(&self) -> UploadId {
         UploadId(self.transport.draw())
     }
@@ -316,6 +397,15 @@ impl<T: Transport> Client<T> {
     /// # Errors
     ///
     /// Why there is no answer.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, NotDone};
+    ///
+    /// async fn bytes<T: Transport>(client: &Client<T>, key: &[u8]) -> Result<Option<u64>, NotDone> {
+    ///     Ok(client.manifest(key).await?.map(|manifest| manifest.value_bytes))
+    /// }
+    /// ```
     pub async fn manifest(&self, key: &[u8]) -> Result<Option<Manifest>, NotDone> {
         check_key(key)?;
         let arguments = encode(&GetManifestArguments { key: ByteBuf::from(key) });
@@ -378,6 +468,16 @@ impl<T: Transport> Client<T> {
     /// # Errors
     ///
     /// Why there is no answer.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, NotDone, UploadId};
+    ///
+    /// async fn chunks_left<T: Transport>(client: &Client<T>, key: &[u8], upload: UploadId) -> Result<usize, NotDone> {
+    ///     let status = client.upload_status(key, upload).await?;
+    ///     Ok((0..status.chunks).filter(|index| !status.has(*index)).count())
+    /// }
+    /// ```
     pub async fn upload_status(&self, key: &[u8], upload: UploadId) -> Result<UploadStatus, NotDone> {
         let arguments = encode(&UploadArguments { key: ByteBuf::from(key), upload });
         Ok(self.ask_router("upload_status", &arguments).await?)
