@@ -34,8 +34,12 @@ use crate::transport::Transport;
 use crate::write::check_key;
 use crate::writing::{HOPS_MAX, UNREADABLE};
 
+mod stream;
+
 #[cfg(test)]
 mod tests;
+
+pub use stream::LargeStream;
 
 /// Chunks that are under way at once, unless an application says otherwise. Each takes some mebibytes of memory.
 ///

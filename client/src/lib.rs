@@ -9,7 +9,8 @@
 //! - gives every write an operation, so that sending it again never does it twice;
 //! - tries again what was refused for the moment or lost, by a [`RetryPolicy`];
 //! - asks shards directly where it may, and follows them when ranges move;
-//! - uploads and reads values longer than a record, chunk by chunk, and finds what is left of them or missing;
+//! - uploads and reads values longer than a record, chunk by chunk, as streams where that is wanted, and finds what is
+//!   left of them or missing;
 //! - cuts batches of any size into messages, and asks again for what didn't fit a reply;
 //! - checks sizes before anything is sent.
 //!
@@ -49,7 +50,7 @@ pub use canopy_types::{
     Version,
 };
 pub use client::{Client, Routing};
-pub use large::{LargeError, LargePut, LargeRecord, Sink, Source, WINDOW};
+pub use large::{LargeError, LargePut, LargeRecord, LargeStream, Sink, Source, WINDOW};
 pub use outcome::{NotDone, SettleError, TooLate, Unknown, WriteError};
 pub use reason::{Advice, Reason};
 pub use retry::RetryPolicy;
