@@ -219,9 +219,11 @@ impl Copying {
         (!self.walked).then_some(HashRange { first: KeyHash(walked_to), last: range.last })
     }
 
-    /// Tells whether a write at `hash` must wait, so that the changes get fewer.
+    /// Tells whether a write at `hash` must wait, so that the changes get fewer. While the target takes nothing in, fewer
+    /// changes would bring the hand-over no nearer: then only what has no room waits.
     pub fn holds_back(&self, hash: KeyHash, changes: usize) -> bool {
-        let sixteenths = self.catch_up_turns.saturating_sub(PATIENCE_TURNS).min(SIXTEENTHS);
+        let patience = if self.failed_attempts > 0 { u32::MAX } else { PATIENCE_TURNS };
+        let sixteenths = self.catch_up_turns.saturating_sub(patience).min(SIXTEENTHS);
         changes >= CHANGES_MAX || hash.0 % u64::from(SIXTEENTHS) < u64::from(sixteenths)
     }
 

@@ -142,4 +142,8 @@ fn writes_are_held_back_more_and_more_until_the_range_can_be_handed_over() {
         shares.is_sorted() && shares[PATIENCE_TURNS as usize - 1] == 0 && shares.last() == Some(&160),
         "{shares:?}"
     );
+    copying.fail(Load::HandOver, "no memory", false, SECOND);
+    assert_eq!((held(&copying, 0), held(&copying, CHANGES_MAX)), (0, 160), "the target takes nothing in");
+    copying.succeed();
+    assert_eq!(held(&copying, 0), 160);
 }
