@@ -8,6 +8,10 @@ use sha2::{Digest, Sha256};
 /// Recent events kept in full.
 const EVENTS_KEPT_MAX: usize = 4_096;
 
+/// Executions of a canister of which one is followed by a hash of its state: most pages that one dirties are dirtied by
+/// the next again, and a difference that one makes is seen in a later one.
+pub const STATE_HASH_EVERY: u64 = 16;
+
 /// What ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EventKind {
@@ -37,7 +41,7 @@ pub struct Event {
     /// Pages of heap and stable memory that were changed, and stayed so.
     pub pages_dirtied: u64,
     pub balance: u128,
-    /// Of heap, globals and stable memory after the message; 0 where no code is involved.
+    /// Of heap, globals and stable memory after the message, for one in [`STATE_HASH_EVERY`] of a canister; else 0.
     pub state_hash: u64,
 }
 

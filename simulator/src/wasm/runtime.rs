@@ -13,6 +13,7 @@ use super::ic0::abandon;
 use super::stable::{Mark, StableMemory};
 use super::system::{Entry, Executed, System, Trap};
 use crate::errors::ErrorCode;
+use crate::event_log::STATE_HASH_EVERY;
 use crate::limits::WASM_PAGE_BYTES;
 
 mod live;
@@ -56,6 +57,8 @@ pub struct Runtime {
     undo: Undo,
     /// Code has run since instantiation, so segments may be dropped.
     has_run: bool,
+    /// How often a hash of the state was asked for.
+    sampled: u64,
 }
 
 /// A state to return to.
@@ -90,7 +93,8 @@ impl Runtime {
         let dirty = heap.dirty(bytes);
         heap.keep(bytes, &dirty, None);
         let globals = live.globals();
-        Ok(Runtime { module, live, heap, globals, base: None, dirty: Vec::new(), undo: Undo::new(), has_run: false })
+        let (base, dirty, undo) = (None, Vec::new(), Undo::new());
+        Ok(Runtime { module, live, heap, globals, base, dirty, undo, has_run: false, sampled: 0 })
     }
 
     pub fn module(&self) -> &Arc<Module> {
@@ -236,6 +240,13 @@ impl Runtime {
         }
         *self.stable_mut() = std::mem::take(fresh.stable_mut());
         Err(unfit())
+    }
+
+    /// Returns a hash of the state after one execution in [`STATE_HASH_EVERY`], the first included, and else 0.
+    pub fn sampled_hash(&mut self) -> u64 {
+        let hash = if self.sampled.is_multiple_of(STATE_HASH_EVERY) { self.state_hash() } else { 0 };
+        self.sampled += 1;
+        hash
     }
 
     /// Returns a hash of heap, globals and stable memory; equal states hash equally. Nothing may be pending.

@@ -171,7 +171,7 @@ pub fn run(
         instructions,
         pages_dirtied: heap_delta_pages,
         balance: canister.account.balance,
-        state_hash: canister.code.as_mut().map_or(0, |code| code.runtime.state_hash()),
+        state_hash: canister.code.as_mut().map_or(0, |code| code.runtime.sampled_hash()),
     });
     if let Some(answer) = answer {
         let context = canister.contexts.get_mut(&context).expect("open during its message");

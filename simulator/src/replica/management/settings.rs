@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use candid::{Nat, Principal};
+use candid::{CandidType, Nat, Principal};
 use ic_management_canister_types::{
-    CanisterSettings, ChangeDetails, ControllersChangeRecord, DefiniteCanisterSettings, EnvironmentVariable,
-    LogVisibility, SnapshotVisibility, UpdateSettingsArgs,
+    CanisterSettings, ChangeDetails, ControllersChangeRecord, EnvironmentVariable, LogVisibility, SnapshotVisibility,
+    UpdateSettingsArgs,
 };
 use sha2::{Digest, Sha256};
 
@@ -213,19 +213,34 @@ pub fn check(subnet: &SubnetState, canister: &Canister, changes: &Changes) -> Re
     Ok(Growth { reserved_cycles })
 }
 
+/// Settings in the newest form, of specification 0.66: clients that know an older one pass over what they don't know, and
+/// others refuse an answer that lacks something. `ic-management-canister-types` knows all but the last two.
+#[derive(CandidType)]
+pub struct SettingsShown {
+    controllers: Vec<Principal>,
+    compute_allocation: Nat,
+    memory_allocation: Nat,
+    freezing_threshold: Nat,
+    reserved_cycles_limit: Nat,
+    log_visibility: LogVisibility,
+    log_memory_limit: Nat,
+    snapshot_visibility: SnapshotVisibility,
+    wasm_memory_limit: Nat,
+    wasm_memory_threshold: Nat,
+    environment_variables: Vec<EnvironmentVariable>,
+    minimum_incoming_canister_call_cycles: Nat,
+    status_visibility: LogVisibility,
+}
+
 /// Writes settings as callers see them.
-pub fn shown(settings: &Settings) -> DefiniteCanisterSettings {
-    DefiniteCanisterSettings {
+pub fn shown(settings: &Settings) -> SettingsShown {
+    SettingsShown {
         controllers: settings.controllers.iter().copied().collect(),
         compute_allocation: settings.compute_allocation_percent.into(),
         memory_allocation: settings.memory_allocation_bytes.into(),
         freezing_threshold: settings.freezing_threshold_seconds.into(),
         reserved_cycles_limit: settings.reserved_cycles_limit.into(),
-        log_visibility: match &settings.log_visibility {
-            Visibility::Controllers => LogVisibility::Controllers,
-            Visibility::Public => LogVisibility::Public,
-            Visibility::AllowedViewers(viewers) => LogVisibility::AllowedViewers(viewers.clone()),
-        },
+        log_visibility: visibility_shown(&settings.log_visibility),
         log_memory_limit: settings.log_memory_limit_bytes.into(),
         snapshot_visibility: match &settings.snapshot_visibility {
             Visibility::Controllers => SnapshotVisibility::Controllers,
@@ -239,6 +254,17 @@ pub fn shown(settings: &Settings) -> DefiniteCanisterSettings {
             .iter()
             .map(|(name, value)| EnvironmentVariable { name: name.clone(), value: value.clone() })
             .collect(),
+        minimum_incoming_canister_call_cycles: settings.minimum_incoming_call_cycles.into(),
+        status_visibility: visibility_shown(&settings.status_visibility),
+    }
+}
+
+/// Who may see the log has the form of who may see the status.
+fn visibility_shown(visibility: &Visibility) -> LogVisibility {
+    match visibility {
+        Visibility::Controllers => LogVisibility::Controllers,
+        Visibility::Public => LogVisibility::Public,
+        Visibility::AllowedViewers(viewers) => LogVisibility::AllowedViewers(viewers.clone()),
     }
 }
 

@@ -1,18 +1,35 @@
 //! What controllers see of a canister, and what canisters may ask of a subnet.
 
-use candid::{Nat, Principal};
+use candid::{CandidType, Nat, Principal};
 use ic_management_canister_types::{
-    CanisterIdRecord, CanisterMetricsResult, CanisterStatusResult, CanisterStatusType, CyclesConsumed, MemoryMetrics,
-    NodeMetricsHistoryArgs, NodeMetricsHistoryResult, QueryStats, SubnetInfoArgs, SubnetInfoResult,
+    CanisterIdRecord, CanisterMetricsResult, CanisterStatusType, CyclesConsumed, MemoryMetrics, NodeMetricsHistoryArgs,
+    NodeMetricsHistoryResult, QueryStats, SubnetInfoArgs, SubnetInfoResult,
 };
+use serde_bytes::ByteBuf;
 
 use super::errors::Refusal;
-use super::settings::{shown, visible};
+use super::settings::{SettingsShown, shown, visible};
 use super::{Step, payload};
 use crate::limits::WASM_PAGE_BYTES;
 use crate::replica::state::{Canister, ManagementCall, Status, SubnetState};
 
 const REGISTRY_VERSION: u64 = 1;
+
+/// The answer of `canister_status`, with settings in the newest form.
+#[derive(CandidType)]
+struct StatusShown {
+    status: CanisterStatusType,
+    ready_for_migration: bool,
+    version: u64,
+    settings: SettingsShown,
+    module_hash: Option<ByteBuf>,
+    memory_size: Nat,
+    memory_metrics: MemoryMetrics,
+    cycles: Nat,
+    reserved_cycles: Nat,
+    idle_cycles_burned_per_day: Nat,
+    query_stats: QueryStats,
+}
 
 /// Answers `canister_status`: to controllers and the canister itself, and to whom the settings let see it.
 pub(super) fn canister_status(subnet: &SubnetState, caller: Principal, argument: &[u8]) -> Result<Vec<u8>, Refusal> {
@@ -69,13 +86,13 @@ fn own(subnet: &SubnetState, asked: Principal) -> Result<(), Refusal> {
     if asked == subnet.config.id { Ok(()) } else { Err(Refusal::SubnetNotFound(asked)) }
 }
 
-fn status_of(subnet: &SubnetState, canister: &Canister) -> CanisterStatusResult {
+fn status_of(subnet: &SubnetState, canister: &Canister) -> StatusShown {
     let code = canister.code.as_ref();
     let stable_bytes = code.map_or(0, |code| code.runtime.stable().size_pages() * WASM_PAGE_BYTES);
     let wasm_bytes = code.map_or(0, |code| code.module.wasm_bytes());
     let sections_bytes = code.map_or(0, |code| code.module.custom_section_bytes());
     let stats = &canister.query_stats;
-    CanisterStatusResult {
+    StatusShown {
         status: match canister.status {
             Status::Running => CanisterStatusType::Running,
             Status::Stopping { .. } => CanisterStatusType::Stopping,
@@ -86,7 +103,7 @@ fn status_of(subnet: &SubnetState, canister: &Canister) -> CanisterStatusResult 
             && canister.queues.is_empty(),
         version: canister.version,
         settings: shown(&canister.settings),
-        module_hash: code.map(|code| code.module_hash.to_vec()),
+        module_hash: code.map(|code| ByteBuf::from(code.module_hash)),
         memory_size: canister.memory_bytes().into(),
         memory_metrics: MemoryMetrics {
             wasm_memory_size: code.map_or(0, |code| code.runtime.heap_bytes()).into(),

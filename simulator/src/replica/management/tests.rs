@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candid::{CandidType, Decode, Principal};
+use candid::{CandidType, Decode, Deserialize, Nat, Principal};
 use ic_management_canister_types::*;
 use sha2::{Digest, Sha256};
 
@@ -579,6 +579,19 @@ fn history_and_status_tell_what_happened() {
     let reply = query(&subnet, owner, "canister_status", &payload::encode(&one(id))).expect("tells");
     let status = Decode!(&reply, CanisterStatusResult).expect("the newest status");
     assert_eq!((status.version, status.module_hash), (2, None));
+    // Clients of the newest interface refuse an answer without these.
+    #[derive(CandidType, Deserialize)]
+    struct NewestSettings {
+        minimum_incoming_canister_call_cycles: Nat,
+        status_visibility: LogVisibility,
+    }
+    #[derive(CandidType, Deserialize)]
+    struct NewestStatus {
+        settings: NewestSettings,
+    }
+    let newest = Decode!(&reply, NewestStatus).expect("the newest settings").settings;
+    assert_eq!(newest.minimum_incoming_canister_call_cycles, 0u8);
+    assert_eq!(newest.status_visibility, LogVisibility::Controllers);
     let stranger = query(&subnet, user(2), "canister_status", &payload::encode(&one(id)));
     assert_eq!(code_of(stranger), ErrorCode::CanisterInvalidController);
 }

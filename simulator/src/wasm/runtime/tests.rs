@@ -30,6 +30,22 @@ fn a_trap_restores_heap_globals_and_stable_memory() {
 }
 
 #[test]
+fn one_hash_in_so_many_is_taken() {
+    on_stack(|| {
+        let engine = engines().remove(0);
+        let mut canister = Canister::machine(&engine);
+        let mut hashes = Vec::new();
+        for _ in 0..2 * STATE_HASH_EVERY {
+            canister.update(&p("inc #1 reply"));
+            hashes.push(canister.runtime.sampled_hash());
+        }
+        let taken: Vec<usize> = (0..hashes.len()).filter(|at| hashes[*at] != 0).collect();
+        assert_eq!(taken, [0, STATE_HASH_EVERY as usize]);
+        assert_ne!(hashes[taken[0]], hashes[taken[1]], "the state has changed meanwhile");
+    });
+}
+
+#[test]
 fn a_query_is_dropped_by_rollback() {
     on_stack(|| {
         for engine in engines() {
