@@ -20,6 +20,8 @@ use crate::enumerate::EnumerateArguments;
 
 #[path = "command/enumerate.rs"]
 mod enumerate;
+#[path = "command/shares.rs"]
+mod shares;
 
 const EXIT_WRONG: u8 = 1;
 const EXIT_USAGE: u8 = 2;
@@ -82,15 +84,18 @@ struct CampaignArguments {
     /// How many seeds, one after the other.
     #[arg(long, default_value_t = CAMPAIGN_SEEDS, value_parser = clap::value_parser!(u64).range(1..=SEEDS_MAX))]
     seeds: u64,
-    /// Threads; as many as there are processors unless given.
-    #[arg(long)]
-    threads: Option<usize>,
+    /// Processes; as many as there are processors unless given.
+    #[arg(long, conflicts_with = "part")]
+    processes: Option<usize>,
     /// Where to write the summary.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "part")]
     output: Option<PathBuf>,
-    /// Where to write the sums, to be added to those of other ranges of seeds.
+    /// Runs in this process alone and writes the sums here, to be added to those of other ranges of seeds.
     #[arg(long)]
     part: Option<PathBuf>,
+    /// What the part is of; the commit that is checked out unless given.
+    #[arg(long, hide = true, requires = "part")]
+    commit: Option<String>,
 }
 
 impl CampaignArguments {
@@ -100,15 +105,16 @@ impl CampaignArguments {
             seed: self.seed,
             seeds: self.seeds,
             operations: options.operations,
-            threads: self.threads,
+            threads: Some(1),
             fault: Vec::new(),
             only: Vec::new(),
             none: false,
             repeat_every: CAMPAIGN_REPEAT_EVERY,
             reasons: false,
             shrink_runs: CAMPAIGN_SHRINK_RUNS_MAX,
-            output: self.output.clone(),
+            output: None,
             part: self.part.clone(),
+            commit: self.commit.clone(),
             options: Some(options),
         }
     }
@@ -166,6 +172,8 @@ struct RunArguments {
     output: Option<PathBuf>,
     #[arg(skip)]
     part: Option<PathBuf>,
+    #[arg(skip)]
+    commit: Option<String>,
     /// Options that the command line doesn't change.
     #[arg(skip)]
     options: Option<Options>,
@@ -174,7 +182,8 @@ struct RunArguments {
 fn main() -> ExitCode {
     let arguments = match Command::parse().action {
         Action::Run(arguments) => arguments,
-        Action::Campaign(arguments) => arguments.run(),
+        Action::Campaign(arguments) if arguments.part.is_some() => arguments.run(),
+        Action::Campaign(arguments) => return run_shares(&arguments),
         Action::Planted(arguments) => return search_planted(&arguments),
         Action::Add { parts, output } => return add(&parts, output.as_deref()),
         Action::Scenarios { names, seed } => return play(&names, seed),
@@ -242,7 +251,7 @@ fn run(campaign: &Campaign, arguments: &RunArguments) -> ExitCode {
         first: arguments.seed,
         last: arguments.seed + arguments.seeds - 1,
         operations: arguments.operations,
-        commit: results::commit(),
+        commit: arguments.commit.clone().unwrap_or_else(results::commit),
     };
     let pages = [
         (&arguments.output, results::markdown(&subject, &summary)),
@@ -266,7 +275,8 @@ fn run(campaign: &Campaign, arguments: &RunArguments) -> ExitCode {
             Failure::Crash(_) => EXIT_CRASH,
         });
     }
-    judge(&summary)
+    // A part is judged with the others.
+    if arguments.part.is_some() { ExitCode::SUCCESS } else { judge(&summary) }
 }
 
 /// Shows how many of so many are done, if somebody looks.
@@ -303,20 +313,40 @@ fn add(paths: &[PathBuf], output: Option<&Path>) -> ExitCode {
             Err(error) => return usage(&format!("{}: {error}", path.display())),
         }
     }
-    let (subject, summary) = match results::parts::add(&texts) {
-        Ok(added) => added,
-        Err(message) => return usage(&message),
-    };
-    print!("{}", results::text(&summary));
+    match results::parts::add(&texts) {
+        Ok((subject, summary)) => conclude(&subject, &summary, output),
+        Err(message) => usage(&message),
+    }
+}
+
+/// Runs the seeds of a campaign on all processors, and judges the whole.
+fn run_shares(arguments: &CampaignArguments) -> ExitCode {
+    if arguments.seed.checked_add(arguments.seeds).is_none() {
+        return usage("the last seed is too large");
+    }
+    let operations = Options::of_campaign().operations;
+    println!("seed {}, {} seeds, {operations} operations each", arguments.seed, arguments.seeds);
+    match shares::run(arguments.seed, arguments.seeds, threads_or_all(arguments.processes)) {
+        Ok((subject, summary)) => conclude(&subject, &summary, arguments.output.as_deref()),
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(EXIT_CRASH)
+        }
+    }
+}
+
+/// Shows a campaign that was added up, writes its page, and judges it.
+fn conclude(subject: &Subject, summary: &Summary, output: Option<&Path>) -> ExitCode {
+    print!("{}", results::text(summary));
     if let Some(path) = output
-        && let Err(error) = std::fs::write(path, results::markdown(&subject, &summary))
+        && let Err(error) = std::fs::write(path, results::markdown(subject, summary))
     {
         return usage(&format!("{}: {error}", path.display()));
     }
     for failed in &summary.failed {
         println!("seed {} failed: {}", failed.seed, failed.failure);
     }
-    if summary.failed.is_empty() { judge(&summary) } else { ExitCode::from(EXIT_WRONG) }
+    if summary.failed.is_empty() { judge(summary) } else { ExitCode::from(EXIT_WRONG) }
 }
 
 /// Says what the runs, all of which are right, fail to prove.

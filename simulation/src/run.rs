@@ -31,7 +31,7 @@ pub use report::Report;
 /// Keys of which is asked who serves them while ranges move.
 const PROBED_KEYS_MAX: usize = 16;
 /// Steps between two looks at the network.
-const CHECK_STEPS: u64 = 20;
+const CHECK_STEPS: u64 = 40;
 /// Steps between two calls that wake a router up.
 const POKE_STEPS: u64 = 8;
 /// How much more often faults happen while a service starts, and up to which rate.
@@ -308,9 +308,7 @@ impl<'a> Run<'a> {
             let restored = self.guests.restore(self.case, &mut self.network, &mut self.history);
             let serves = status.as_ref().is_some_and(|status| status.ready);
             let unlimited = self.limits.lift(&mut self.network);
-            // While a range changes hands, writes to it may be told to come again; that it ends is asked for below.
-            let moves = status.as_ref().is_some_and(|status| mover::running(status).next().is_some());
-            let ready = restored && unlimited && serves && !moves && self.administrator.is_idle();
+            let ready = restored && unlimited && serves && self.administrator.is_idle();
             unsettled = self
                 .workload
                 .settle(self.case, &mut self.network, &mut self.history, ready)
