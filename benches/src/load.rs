@@ -24,7 +24,7 @@ use std::time::Instant;
 
 use canopy_artifacts::{ROUTER_WASM, SHARD_WASM};
 
-use crate::results::Figures;
+use crate::results::{Figures, Structure};
 use cells::{Cell, State};
 use measure::Size;
 use world::{Modules, Places, World};
@@ -70,14 +70,28 @@ impl Plan {
     }
 }
 
-/// Measures everything, or the cells whose names contain `only`. What there is so far is told after each cell.
+/// What [`run`] calls the phases of single operations.
+const PHASES_NAME: &str = "phases";
+
+/// Tells whether there are figures of a part of the benchmark, by the name that [`run`] gives it.
+pub fn has(figures: &Figures, name: &str) -> bool {
+    let mut keys = figures.all().map(|figure| &figure.key);
+    match name {
+        PHASES_NAME => keys.any(|key| key.structure == Structure::Phases),
+        large::NAME => keys.any(|key| key.structure == Structure::Large),
+        cell => keys.any(|key| key.operation == cell),
+    }
+}
+
+/// Measures everything that `is_wanted` by its name: phases, large values, and each cell. What there is so far is told
+/// after each.
 ///
 /// # Errors
 ///
 /// What `tell` says.
 pub fn run(
     plan: &Plan,
-    only: Option<&str>,
+    is_wanted: impl Fn(&str) -> bool,
     mut tell: impl FnMut(&Figures) -> anyhow::Result<()>,
 ) -> anyhow::Result<Figures> {
     let began = Instant::now();
@@ -86,9 +100,8 @@ pub fn run(
         (canopy_artifacts::build("canopy-bench-driver"), canopy_artifacts::build("canopy-bench-naive"));
     let modules = Modules { router: ROUTER_WASM, shard: SHARD_WASM, driver: &driver, naive: &naive };
     let mut figures = Figures::default();
-    let is_wanted = |name: &str| only.is_none_or(|only| name.contains(only));
-    if plan.phases && is_wanted("phases") {
-        say("phases");
+    if plan.phases && is_wanted(PHASES_NAME) {
+        say(PHASES_NAME);
         phases::measure(&mut figures, &modules);
         tell(&figures)?;
     }

@@ -76,6 +76,9 @@ struct LoadArguments {
     /// Only cells whose name contains this; updated, they take the place of the committed ones, and others stay.
     #[arg(long, conflicts_with = "compare")]
     only: Option<String>,
+    /// Only what has no figures yet: goes on with a run that was ended early.
+    #[arg(long, requires = "update", conflicts_with = "only")]
+    missing: bool,
     /// Measure nothing: write the report and its charts anew from the committed figures.
     #[arg(long, conflicts_with_all = ["full", "compare", "update", "only"])]
     report: bool,
@@ -145,20 +148,24 @@ fn run_load(arguments: &LoadArguments) -> anyhow::Result<Vec<String>> {
         load::write_report(&results::Figures::load(plan.name)?)?;
         return Ok(vec![]);
     }
-    // A long run that is ended early can be gone on with by `--only`.
-    let before =
-        if arguments.only.is_some() { results::Figures::load(plan.name)? } else { results::Figures::default() };
+    let is_part = arguments.only.is_some() || arguments.missing;
+    let before = if is_part { results::Figures::load(plan.name)? } else { results::Figures::default() };
+    let is_wanted = |name: &str| match &arguments.only {
+        Some(only) => name.contains(only),
+        None => !load::has(&before, name),
+    };
     let all = |measured: &results::Figures| {
         let mut all = before.clone();
         all.replace(measured);
         all
     };
     let save = |measured: &results::Figures| if arguments.update { all(measured).save(plan.name) } else { Ok(()) };
-    let measured = load::run(&plan, arguments.only.as_deref(), save)?;
+    let measured = load::run(&plan, is_wanted, save)?;
     let mut faults = judge(&measured, arguments.compare.then_some(plan.name))?;
-    faults.extend(broken(&load::checks::all(&measured)));
+    let whole = all(&measured);
+    faults.extend(broken(&load::checks::all(&whole)));
     if arguments.update && arguments.full {
-        load::write_report(&all(&measured))?;
+        load::write_report(&whole)?;
     }
     Ok(faults)
 }

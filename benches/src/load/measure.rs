@@ -141,6 +141,10 @@ pub fn plan(world: &World, cell: &Cell, drivers: u64) -> Plan {
 /// Places for calls from a canister to another one, less some.
 const PLACES: u64 = 450;
 
+/// Bytes under way at most: as many as fit a machine, and so few that what is written to one key meanwhile has room for its
+/// receipts.
+const TRAVELLING_BYTES_MAX: u64 = 400_000_000;
+
 /// Messages that are under way at full load: enough to keep the service busy until answers have travelled, and not so many
 /// that a router has to turn them away.
 pub fn open_max(cell: &Cell) -> u64 {
@@ -156,8 +160,7 @@ pub fn open_max(cell: &Cell) -> u64 {
         (_, Way::Direct) if batch == 1 => 2_000 * shards.min(4),
         _ => 600 * shards.min(4),
     };
-    // What travels has to fit a machine.
-    all.min(1_000_000_000 / bytes).max(1)
+    all.min(TRAVELLING_BYTES_MAX / bytes).max(1)
 }
 
 /// Measures a cell.

@@ -7,7 +7,7 @@ use crate::results::{Figures, compare};
 #[test]
 fn the_small_run_costs_what_was_committed() {
     let plan = Plan::small();
-    let comparison = compare(&Figures::load(plan.name).unwrap(), &run(&plan, None, |_| Ok(())).unwrap());
+    let comparison = compare(&Figures::load(plan.name).unwrap(), &run(&plan, |_| true, |_| Ok(())).unwrap());
     println!("{comparison}");
     assert_eq!(comparison.faults(), Vec::<String>::new());
 }
