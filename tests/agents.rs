@@ -26,7 +26,7 @@ pub struct Service {
 
 impl Service {
     pub fn for_writer(writer: Principal) -> Self {
-        let mut pic = server::instance();
+        let mut pic = server::instance_for_agents();
         let url = pic.make_live(None).to_string();
         let cluster = Cluster::builder().instance(Rc::new(pic)).writers(vec![writer]).deploy();
         cluster.wait("ready", LIVE, |status| status.ready);

@@ -143,7 +143,7 @@ fn lists_that_make_no_deployment_are_refused_and_change_nothing() {
 
 #[test]
 fn a_shard_in_a_transfer_is_not_taken_over() {
-    let (cluster, _) = filled(300, 200_000);
+    let (cluster, _) = filled(450, 200_000);
     let id = split(&cluster, FIRST, None).expect("the only shard can be split");
     let is_moving = |status: &canopy_types::status::Status| {
         crate::split::stage(status, id) == canopy_types::transfer::TransferStage::Moving

@@ -21,6 +21,17 @@ pub fn instance() -> PocketIc {
     }
 }
 
+/// Makes an instance that agents can use: its status tells the root key, which a real server takes from an NNS subnet.
+pub fn instance_for_agents() -> PocketIc {
+    let builder = PocketIcBuilder::new().with_nns_subnet().with_application_subnet();
+    let at = |url: &str| url.parse().expect("the server's URL must be one");
+    match real_server() {
+        Some(Real::Url(url)) => builder.with_server_url(at(&url)).build(),
+        Some(Real::Binary) => builder.build(),
+        None => builder.with_server_url(at(&simulator_url())).build(),
+    }
+}
+
 /// Makes an instance with one application subnet on the server at `url`.
 pub fn instance_at(url: &str) -> PocketIc {
     let url = url.parse().expect("the server's URL must be one");
