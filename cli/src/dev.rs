@@ -80,9 +80,10 @@ pub struct DevOptions {
 
 /// A network that runs.
 struct Local {
-    // Declared before the simulator, so that its instance is deleted while the simulator still listens.
+    // Declared before the server, so that its instance is deleted while the server still listens.
     network: PocketIc,
     _simulator: Option<Server>,
+    _process: Option<server::Process>,
     url: String,
     root_key: Vec<u8>,
     owner: Principal,
@@ -167,17 +168,20 @@ async fn ended() -> std::io::Result<()> {
 
 impl Local {
     fn start(options: &DevOptions, owner: Principal) -> Result<Self> {
-        let (builder, simulator) = match options.server.as_deref() {
+        let (builder, simulator, process) = match options.server.as_deref() {
             None => {
                 let simulator = Server::start(ServerOptions { seed: options.seed, ..ServerOptions::default() });
                 let simulator = simulator.context("no simulator")?;
                 let url = simulator.url().parse().context("the simulator's URL")?;
-                (PocketIcBuilder::new().with_server_url(url), Some(simulator))
+                (PocketIcBuilder::new().with_server_url(url), Some(simulator), None)
             }
             Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
-                (PocketIcBuilder::new().with_server_url(server::at_url(url)?), None)
+                (PocketIcBuilder::new().with_server_url(server::at_url(url)?), None, None)
             }
-            Some(binary) => (PocketIcBuilder::new().with_server_binary(server::binary(Path::new(binary))?), None),
+            Some(binary) => {
+                let (process, url) = server::Process::start(Path::new(binary))?;
+                (PocketIcBuilder::new().with_server_url(url), None, Some(process))
+            }
         };
         // Whether it is free is known before anything is made.
         std::net::TcpListener::bind(("127.0.0.1", options.port))
@@ -185,7 +189,7 @@ impl Local {
         let mut network = builder.with_nns_subnet().with_application_subnet().build();
         let url = network.make_live(Some(options.port).filter(|&port| port != 0)).to_string();
         let root_key = network.root_key().context("the network has no root key")?;
-        Ok(Self { network, _simulator: simulator, url, root_key, owner })
+        Ok(Self { network, _simulator: simulator, _process: process, url, root_key, owner })
     }
 
     /// Installs the router and, if there is one, the application.

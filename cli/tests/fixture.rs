@@ -17,6 +17,10 @@ const BINARY: &str = env!("CARGO_BIN_EXE_canopy");
 /// How long anything here may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long a network may take to end.
+const ENDING_STEP: Duration = Duration::from_millis(20);
+const ENDING_STEPS_MAX: usize = 500;
+
 /// A network that runs until it is dropped.
 pub struct Network {
     dev: Child,
@@ -85,7 +89,14 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // It may have ended already.
+        // A real server keeps the network of a `dev` that was killed. It may have ended already.
+        interrupt(&self.dev);
+        for _ in 0..ENDING_STEPS_MAX {
+            if !matches!(self.dev.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(ENDING_STEP);
+        }
         let _ = self.dev.kill();
         let _ = self.dev.wait();
     }
@@ -112,7 +123,13 @@ impl Run {
 /// Prepares a run whose state lies in `home`.
 pub fn command(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
-    command.args(arguments).env("CANOPY_HOME", home).stdin(Stdio::null()).stderr(Stdio::inherit());
+    // A real server that the command starts would write to its stdout.
+    command
+        .args(arguments)
+        .env("CANOPY_HOME", home)
+        .env("POCKET_IC_MUTE_SERVER", "1")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
     for variable in ["CANOPY_NETWORK", "CANOPY_ROUTER", "CANOPY_IDENTITY", "CANOPY_ROOT_KEY"] {
         command.env_remove(variable);
     }

@@ -1,9 +1,10 @@
 //! The PocketIC server that `dev` is told to use. It is looked at first, because the client of PocketIC panics where there is
 //! none.
 
+use std::os::unix::process::CommandExt;
 use std::path::{self, Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use ic_agent::export::reqwest::{Client, Url};
 use pocket_ic::LATEST_SERVER_VERSION;
@@ -41,7 +42,7 @@ async fn instances(url: &Url) -> anyhow::Result<Vec<String>> {
 ///
 /// # Errors
 /// When it isn't there, can't be run, is another program, or one of another major version.
-pub fn binary(file: &Path) -> Result<PathBuf, Failure> {
+fn binary(file: &Path) -> Result<PathBuf, Failure> {
     let none = |why: String| Failure::local(format!("there is no PocketIC server at {}: {why}", file.display()));
     // A name alone would be looked for on the path.
     let whole = path::absolute(file).map_err(|error| none(error.to_string()))?;
@@ -55,6 +56,64 @@ pub fn binary(file: &Path) -> Result<PathBuf, Failure> {
             Err(none(format!("that one has version {version}, and this command speaks to versions {ours}")))
         }
         Some(_) => Ok(whole),
+    }
+}
+
+/// How long a server may take to tell its port, and how often that is looked for.
+const START_MAX: Duration = Duration::from_secs(60);
+const START_STEP: Duration = Duration::from_millis(20);
+
+/// Seconds without a request after which a server ends by itself, if this command couldn't end it: 30 days.
+const IDLE_SECONDS_MAX: &str = "2592000";
+
+/// A server that runs until it is dropped.
+pub struct Process {
+    child: Child,
+    port_file: PathBuf,
+}
+
+impl Process {
+    /// Starts a server, and gives its URL. What it writes is not for the readers of this command.
+    ///
+    /// # Errors
+    /// When it can't be started, ends at once, or tells no port in time.
+    pub fn start(file: &Path) -> Result<(Self, Url), Failure> {
+        let whole = binary(file)?;
+        let failed = |why: String| Failure::local(format!("{} doesn't start: {why}", whole.display()));
+        let port_file = std::env::temp_dir().join(format!("canopy-server-{}.port", std::process::id()));
+        let child = Command::new(&whole)
+            .args(["--ttl", IDLE_SECONDS_MAX, "--port-file"])
+            .arg(&port_file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            // Ctrl-C is for this command, which ends the network first.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| failed(error.to_string()))?;
+        let mut process = Self { child, port_file };
+        let begun = Instant::now();
+        while begun.elapsed() < START_MAX {
+            if let Ok(text) = std::fs::read_to_string(&process.port_file)
+                && let Some(port) = text.strip_suffix('\n')
+            {
+                let url = format!("http://127.0.0.1:{port}/").parse();
+                return url.map(|url| (process, url)).map_err(|_| failed(format!("`{port}` is no port")));
+            }
+            if let Ok(Some(status)) = process.child.try_wait() {
+                return Err(failed(format!("it ended with {status}")));
+            }
+            std::thread::sleep(START_STEP);
+        }
+        Err(failed(format!("it told no port within {} s", START_MAX.as_secs())))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already, and the file may never have been there.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.port_file);
     }
 }
 
