@@ -560,7 +560,7 @@ fn an_application_canister_without_a_role_is_told() {
     let grant = Grant { grantee: Some(visits.canister), role: Role::Writer, prefix: None };
     visits.cluster.revoke(&grant).expect("an administrator may revoke");
     match visits.visit("home") {
-        Err(VisitError::Refused { reason }) => assert!(reason.contains("Unauthorised"), "{reason}"),
+        Err(VisitError::Refused { reason }) => assert!(reason.contains("may not do that"), "{reason}"),
         other => panic!("{other:?}"),
     }
 }

@@ -89,8 +89,10 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // A real server keeps the network of a `dev` that was killed. It may have ended already.
-        interrupt(&self.dev);
+        // A real server keeps the network of a `dev` that was killed.
+        if matches!(self.dev.try_wait(), Ok(None)) {
+            interrupt(&self.dev);
+        }
         for _ in 0..ENDING_STEPS_MAX {
             if !matches!(self.dev.try_wait(), Ok(None)) {
                 return;

@@ -197,6 +197,8 @@ fn a_download_that_was_interrupted_leaves_no_part_behind() {
     let (url, identity, target) = (proxy.url(), network.home.path().join("dev.pem"), folder.path().join("target"));
     let connection = ["--router", &network.router, "--root-key", &network.root_key, "--identity", text(&identity)];
 
+    // It takes seconds, however fast the machine.
+    proxy.slow_down(Duration::from_millis(4));
     let get = [&["get", "film", "--output", text(&target), "--network", &url][..], &connection].concat();
     let child = started(&network, &get);
     until("begun", || has_part(folder.path()));

@@ -19,6 +19,8 @@ struct State {
     bytes: AtomicU64,
     /// Bytes after which nothing more is passed on to the network.
     bytes_max: AtomicU64,
+    /// Milliseconds that each piece from the network waits.
+    pause: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -34,6 +36,7 @@ impl Proxy {
             is_cut: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             bytes_max: AtomicU64::new(u64::MAX),
+            pause: AtomicU64::new(0),
             open,
         };
         let state = Arc::new(state);
@@ -58,6 +61,11 @@ impl Proxy {
     /// Passes on so many bytes to the network, and then holds what comes until it is cut or mended.
     pub fn hold_after(&self, bytes: u64) {
         self.state.bytes_max.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Has every piece of 16 KiB that comes from the network wait so long.
+    pub fn slow_down(&self, pause: Duration) {
+        self.state.pause.store(pause.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Tells whether what comes is held.
@@ -105,6 +113,9 @@ impl State {
             // Whoever tests ends this.
             while counted && self.holds() && !self.is_cut.load(Ordering::Relaxed) {
                 thread::sleep(Duration::from_millis(5));
+            }
+            if !counted {
+                thread::sleep(Duration::from_millis(self.pause.load(Ordering::Relaxed)));
             }
             if count == 0 || self.is_cut.load(Ordering::Relaxed) || to.write_all(&buffer[..count]).is_err() {
                 break;

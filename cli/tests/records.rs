@@ -46,7 +46,7 @@ fn bytes_go_through_files_and_pipes_unchanged() {
 
     // Sparse: it takes no room.
     fs::File::create(&source).and_then(|file| file.set_len((4 << 30) + 1)).expect("writable");
-    network.run(&["put", "picture", "--file", text(&source)]).failed(3, "at most 4294967296");
+    network.run(&["put", "picture", "--file", text(&source)]).failed(3, "1 to 4294967296");
     assert!(network.run(&["get", "picture"]).output == value, "the value before is kept");
     network.done(&["put", "empty", ""]);
     assert_eq!(network.run(&["get", "empty"]).output, b"");

@@ -26,7 +26,10 @@ async function makeProject(root, network) {
   const home = join(folder, "home");
   await Promise.all([mkdir(project), mkdir(home)]);
   const own = await readFile(join(root, "icp.yaml"), "utf8");
-  const elsewhere = own.replaceAll("cargo run", `cargo run --manifest-path '${join(root, "Cargo.toml")}'`);
+  // By itself, cargo compiles the package with fewer features than the workspace, and so builds both canisters again.
+  const elsewhere = process.env.CANOPY_ARTIFACTS
+    ? own.replaceAll(/cargo run .* --(?= )/g, `'${process.env.CANOPY_ARTIFACTS}'`)
+    : own.replaceAll("cargo run", `cargo run --manifest-path '${join(root, "Cargo.toml")}'`);
   assert.notEqual(elsewhere, own, "icp.yaml builds with cargo");
   // Its last section is the list of environments.
   const connected = `  - name: simulator
