@@ -223,5 +223,8 @@ fn a_download_that_was_interrupted_leaves_no_part_behind() {
     errors.read_to_string(&mut told).expect("text");
     assert_eq!(end(child).code, 130, "{told}");
     assert!(told.contains("the same command goes on from there"), "{told}");
-    assert!(names_in(&exported).is_empty(), "neither a part nor an empty file");
+    // How far it has come is kept; beside that, neither a part nor an empty file.
+    let mut left = names_in(&exported);
+    left.retain(|name| name != ".canopy-export.json");
+    assert_eq!(left, [] as [&str; 0]);
 }
