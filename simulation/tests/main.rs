@@ -12,7 +12,8 @@ use indicatif::ProgressBar;
 
 mod unknown;
 
-/// Of the campaign whose summary is committed.
+/// Of the campaign whose summary is committed: two shares in which everything happens that has to.
+const FIRST_SEED: u64 = 100;
 const SEEDS: u64 = 100;
 /// One seed in so many is run twice.
 const REPEAT_EVERY: usize = 50;
@@ -35,7 +36,8 @@ fn every_operation_is_applied_exactly_once_under_all_faults() {
     let folder = tempfile::tempdir().expect("a folder");
     let page = folder.path().join("campaign.md");
     let mut command = Command::new(env!("CARGO_BIN_EXE_canopy-simulation"));
-    let command = command.args(["campaign", "--seeds", &SEEDS.to_string(), "--output"]).arg(&page);
+    let range = ["campaign", "--seed", &FIRST_SEED.to_string(), "--seeds", &SEEDS.to_string(), "--output"];
+    let command = command.args(range).arg(&page);
     let said = command.output().expect("the program starts");
     assert!(
         said.status.success(),
