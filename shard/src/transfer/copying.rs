@@ -201,9 +201,9 @@ impl Copying {
         changes
     }
 
-    /// Counts a turn in which the walk was done and the range could not be handed over.
+    /// Counts a turn in which the walk was done, the target took things in, and the range could not be handed over.
     pub fn count_catch_up(&mut self) {
-        if self.is_catching_up() {
+        if self.is_catching_up() && self.failed_attempts == 0 {
             self.catch_up_turns = self.catch_up_turns.saturating_add(1);
         }
     }

@@ -147,3 +147,16 @@ fn writes_are_held_back_more_and_more_until_the_range_can_be_handed_over() {
     copying.succeed();
     assert_eq!(held(&copying, 0), 160);
 }
+
+#[test]
+fn turns_in_which_the_target_takes_nothing_in_are_not_counted() {
+    let mut copying = Copying::default();
+    send(&mut copying, 1, None);
+    copying.fail(Load::HandOver, "no memory", false, SECOND);
+    (0..10 * PATIENCE_TURNS).for_each(|_| copying.count_catch_up());
+    copying.succeed();
+    (0..PATIENCE_TURNS).for_each(|_| copying.count_catch_up());
+    assert!((0..160).all(|hash| !copying.holds_back(KeyHash(hash), 0)));
+    copying.count_catch_up();
+    assert!((0..160).any(|hash| copying.holds_back(KeyHash(hash), 0)), "its patience begins then");
+}
