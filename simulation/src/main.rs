@@ -269,11 +269,7 @@ fn run(campaign: &Campaign, arguments: &RunArguments) -> ExitCode {
     }
     if let Some(failed) = summary.failed.first() {
         show_failed(failed);
-        return ExitCode::from(match failed.failure {
-            Failure::Wrong(_) => EXIT_WRONG,
-            Failure::NoProgress(_) => EXIT_NO_PROGRESS,
-            Failure::Crash(_) => EXIT_CRASH,
-        });
+        return exit_of(&failed.failure);
     }
     // A part is judged with the others.
     if arguments.part.is_some() { ExitCode::SUCCESS } else { judge(&summary) }
@@ -346,7 +342,15 @@ fn conclude(subject: &Subject, summary: &Summary, output: Option<&Path>) -> Exit
     for failed in &summary.failed {
         println!("seed {} failed: {}", failed.seed, failed.failure);
     }
-    if summary.failed.is_empty() { judge(summary) } else { ExitCode::from(EXIT_WRONG) }
+    summary.failed.first().map_or_else(|| judge(summary), |failed| exit_of(&failed.failure))
+}
+
+fn exit_of(failure: &Failure) -> ExitCode {
+    ExitCode::from(match failure {
+        Failure::Wrong(_) => EXIT_WRONG,
+        Failure::NoProgress(_) => EXIT_NO_PROGRESS,
+        Failure::Crash(_) => EXIT_CRASH,
+    })
 }
 
 /// Says what the runs, all of which are right, fail to prove.

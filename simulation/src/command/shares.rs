@@ -14,15 +14,12 @@ use canopy_simulation::results::{self, Subject, parts};
 
 use crate::progress_bar;
 
-/// Seeds of a share: some minutes of one processor.
-const SHARE_SEEDS: u64 = 50;
+/// Seeds of a share: a minute or two of one processor.
+const SHARE_SEEDS: u64 = 25;
 
 /// Memory that a run gives back is kept for the next one; these are settings of glibc, in bytes, unknown elsewhere.
-const ALLOCATOR: [(&str, &str); 3] = [
-    ("MALLOC_TRIM_THRESHOLD_", "1000000000"),
-    ("MALLOC_MMAP_THRESHOLD_", "1000000000"),
-    ("MALLOC_TOP_PAD_", "67108864"),
-];
+const ALLOCATOR: [(&str, &str); 3] =
+    [("MALLOC_TRIM_THRESHOLD_", "268435456"), ("MALLOC_MMAP_THRESHOLD_", "268435456"), ("MALLOC_TOP_PAD_", "67108864")];
 
 /// A range of seeds, and where the sums of it are.
 struct Share {

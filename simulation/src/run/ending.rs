@@ -8,10 +8,13 @@ use super::{Failure, Run, SECOND_NANOS, wrong};
 use crate::answers::{Answer, Heard, Method, Page, describe_reply, fingerprint, hear, read_reject, read_reply};
 use crate::checkers::records;
 use crate::history::{Action, Outcome, Seen, Told};
+use crate::mover;
 use crate::workload::Scan;
 
 /// Attempts to read and to write each key in the end.
 const FINAL_ATTEMPTS_MAX: usize = 40;
+/// Steps of a second in which a transfer must end when nothing goes wrong.
+const REST_STEPS_MAX: usize = 600;
 /// Keys that are written in the end, and what is done with them; all are read.
 const FINAL_KEYS_MAX: usize = 24;
 const FINAL_METHODS: [Method; 4] = [Method::Get, Method::GetQuery, Method::Put, Method::Get];
@@ -23,6 +26,7 @@ impl Run<'_> {
     /// Reads the first keys by update and by query, writes them and reads them again; reads all others; then asks the
     /// shards themselves.
     pub(super) fn read_and_write_everything(&mut self) -> Result<(), Failure> {
+        self.rest()?;
         let mut told: Vec<Option<Seen>> = Vec::new();
         for key in 0..self.case.keys.len() {
             let methods: &[Method] = if key < FINAL_KEYS_MAX { &FINAL_METHODS } else { &[] };
@@ -41,6 +45,7 @@ impl Run<'_> {
             }
         }
         self.scan_everything(&told)?;
+        self.rest()?;
         let mut holdings = Vec::new();
         for shard in self.network.shards.clone() {
             let silent = || Failure::NoProgress(format!("{shard} doesn't say what it holds"));
@@ -50,6 +55,17 @@ impl Run<'_> {
             holdings.push(records::Holdings { shard, records, answers: answers.ok_or_else(silent)? });
         }
         records::check(&told, &holdings).map_err(wrong)
+    }
+
+    /// Waits until no range changes hands, and learns which shards there are: a service may grow as long as it lives.
+    fn rest(&mut self) -> Result<(), Failure> {
+        for _ in 0..REST_STEPS_MAX {
+            if self.network.status().is_some_and(|status| mover::running(&status).next().is_none()) {
+                return Ok(());
+            }
+            self.advance(SECOND_NANOS)?;
+        }
+        Err(Failure::NoProgress(format!("a range changes hands for more than {REST_STEPS_MAX} s")))
     }
 
     /// Walks through all records, as an update without values and as a query with them, in short pages.

@@ -44,16 +44,14 @@ fn a_gap_an_overlap_and_another_campaign_are_refused() {
 }
 
 #[test]
-fn a_failure_stays_one() {
-    let failed = FailedSeed {
-        seed: 7,
-        options: Options::default(),
-        failure: Failure::Wrong("key 3 is gone".to_string()),
-        events: Vec::new(),
-        shrunk: None,
-    };
-    let part = write(&subject(0, 9), &Summary { failed: vec![failed], ..summary(8) });
-    let (_, sums) = add(&[part]).expect("one part is a campaign too");
-    assert_eq!(sums.failed[0].seed, 7);
-    assert!(sums.failed[0].failure.to_string().contains("key 3 is gone"));
+fn a_failure_stays_one_of_its_kind() {
+    let kinds: [fn(String) -> Failure; 3] = [Failure::Wrong, Failure::NoProgress, Failure::Crash];
+    for kind in kinds {
+        let failure = kind("key 3 is gone".to_string());
+        let (options, events) = (Options::default(), Vec::new());
+        let failed = FailedSeed { seed: 7, options, failure: failure.clone(), events, shrunk: None };
+        let part = write(&subject(0, 9), &Summary { failed: vec![failed], ..summary(8) });
+        let (_, sums) = add(&[part]).expect("one part is a campaign too");
+        assert_eq!((sums.failed[0].seed, &sums.failed[0].failure), (7, &failure));
+    }
 }
