@@ -15,6 +15,7 @@ use canopy_types::status::{Status, StatusResult};
 use clap::Args;
 use pocket_ic::{PocketIc, PocketIcBuilder};
 use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::administration::not_allowed;
 use crate::failure::{Failure, Kind};
@@ -102,6 +103,9 @@ pub fn run(options: &DevOptions, json: bool) -> Result<()> {
     let router_wasm = options.router_wasm.as_ref().map(read).transpose()?;
     let example = options.example.then(|| canopy_artifacts::build(EXAMPLE));
     let application_wasm = options.application.as_ref().map(read).transpose()?.or(example);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    // From here on, whoever ends the command ends the network with it.
+    let mut ending = runtime.block_on(async { Ending::new() }).context("can't wait for the end")?;
     let starting = shown::spinner("starting a network and its router", json);
     starting.enable_steady_tick(SPINNER_TURNS);
     let local = Local::start(options, owner)?;
@@ -119,13 +123,22 @@ pub fn run(options: &DevOptions, json: bool) -> Result<()> {
     let bytes = serde_json::to_vec(&told).context("a description is always JSON")?;
     write_whole(&description, &bytes).with_context(|| format!("can't write {}", description.display()))?;
     tell(&told, json)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    runtime.block_on(ended()).context("can't wait for the end")?;
+    let lost = loop {
+        if runtime.block_on(ending.is_asked_within(server::KEEP_ALIVE)) {
+            break None;
+        }
+        if let Err(failure) = server::at_url(local.network.get_server_url().as_str()) {
+            break Some(failure);
+        }
+    };
     // Another `dev` may have taken the place meanwhile.
     if fs::read(&description).is_ok_and(|current| current == bytes) {
         fs::remove_file(&description).with_context(|| format!("can't remove {}", description.display()))?;
     }
-    Ok(())
+    let Some(failure) = lost else { return Ok(()) };
+    // Its client panics when it can't delete the network.
+    std::mem::forget(local);
+    Err(failure.into())
 }
 
 fn tell(told: &LocalNetwork, json: bool) -> Result<()> {
@@ -157,12 +170,26 @@ fn tell(told: &LocalNetwork, json: bool) -> Result<()> {
     Ok(shown::print_line(hint)?)
 }
 
-/// Waits for Ctrl-C, or for whoever ends programs.
-async fn ended() -> std::io::Result<()> {
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        ended = tokio::signal::ctrl_c() => ended,
-        _ = terminated.recv() => Ok(()),
+/// Ctrl-C, a terminal that is closed, or whoever ends programs.
+struct Ending([Signal; 3]);
+
+impl Ending {
+    /// Begins to listen; needs a runtime.
+    fn new() -> std::io::Result<Self> {
+        let [interrupt, terminate, hangup] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        Ok(Self([interrupt?, terminate?, hangup?]))
+    }
+
+    /// Waits so long, or until the end is asked for.
+    async fn is_asked_within(&mut self, time: Duration) -> bool {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => true,
+            _ = terminate.recv() => true,
+            _ = hangup.recv() => true,
+            () = tokio::time::sleep(time) => false,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use canopy_client::{NotDone, Reason, UploadFault};
 pub enum Kind {
     /// What was asked for isn't there, or not all of it could be done.
     Incomplete = 1,
-    /// The arguments, or files of this machine.
+    /// The arguments, files or ports of this machine, or a question that nobody answered with yes.
     Local = 2,
     /// The service refused: nothing was done.
     Refused = 3,

@@ -125,13 +125,10 @@ impl Run {
 /// Prepares a run whose state lies in `home`.
 pub fn command(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
-    // A real server that the command starts would write to its stdout.
-    command
-        .args(arguments)
-        .env("CANOPY_HOME", home)
-        .env("POCKET_IC_MUTE_SERVER", "1")
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit());
+    command.args(arguments).env("CANOPY_HOME", home).stdin(Stdio::null()).stderr(Stdio::inherit());
+    for proxy in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        command.env_remove(proxy);
+    }
     for variable in ["CANOPY_NETWORK", "CANOPY_ROUTER", "CANOPY_IDENTITY", "CANOPY_ROOT_KEY"] {
         command.env_remove(variable);
     }
@@ -167,7 +164,8 @@ pub fn end(child: Child) -> Run {
 
 /// Presses Ctrl-C.
 pub fn interrupt(child: &Child) {
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("there is `kill`");
+    // The shell's own: not every system has another one.
+    let sent = Command::new("sh").args(["-c", "kill -INT $0", &child.id().to_string()]).status().expect("a shell");
     assert!(sent.success());
 }
 

@@ -198,7 +198,7 @@ fn a_download_that_was_interrupted_leaves_no_part_behind() {
     let connection = ["--router", &network.router, "--root-key", &network.root_key, "--identity", text(&identity)];
 
     // It takes seconds, however fast the machine.
-    proxy.slow_down(Duration::from_millis(4));
+    proxy.slow_down(Duration::from_millis(20));
     let get = [&["get", "film", "--output", text(&target), "--network", &url][..], &connection].concat();
     let child = started(&network, &get);
     until("begun", || has_part(folder.path()));
@@ -227,4 +227,9 @@ fn a_download_that_was_interrupted_leaves_no_part_behind() {
     let mut left = names_in(&exported);
     left.retain(|name| name != ".canopy-export.json");
     assert_eq!(left, [] as [&str; 0]);
+    proxy.cut();
+    proxy.mend();
+    proxy.slow_down(Duration::ZERO);
+    run(command(network.home.path(), &export), b"").done();
+    assert_same(&source, &exported.join("film"));
 }

@@ -1,6 +1,7 @@
 //! The PocketIC server that `dev` is told to use. It is looked at first, because the client of PocketIC panics where there is
 //! none.
 
+use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{self, Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,6 +14,9 @@ use crate::failure::Failure;
 
 /// How long a server may take to say that it is one.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes of an answer that are looked at.
+const VERSION_BYTES_MAX: u64 = 4_096;
 
 /// What a server's `--version` prints before its version.
 const NAME: &str = "pocket-ic-server ";
@@ -46,9 +50,9 @@ fn binary(file: &Path) -> Result<PathBuf, Failure> {
     let none = |why: String| Failure::local(format!("there is no PocketIC server at {}: {why}", file.display()));
     // A name alone would be looked for on the path.
     let whole = path::absolute(file).map_err(|error| none(error.to_string()))?;
-    let told = Command::new(&whole).arg("--version").stdin(Stdio::null()).output();
-    let told = told.map_err(|error| none(error.to_string()))?;
-    let told = String::from_utf8_lossy(&told.stdout);
+    let asked =
+        Command::new(&whole).arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let told = asked.and_then(answer).map_err(|error| none(error.to_string()))?;
     let ours = major(LATEST_SERVER_VERSION);
     match told.lines().next().and_then(|line| line.strip_prefix(NAME)) {
         None => Err(none("asked for its --version, it doesn't say that it is one".to_string())),
@@ -63,8 +67,11 @@ fn binary(file: &Path) -> Result<PathBuf, Failure> {
 const START_MAX: Duration = Duration::from_secs(60);
 const START_STEP: Duration = Duration::from_millis(20);
 
-/// Seconds without a request after which a server ends by itself, if this command couldn't end it: 30 days.
-const IDLE_SECONDS_MAX: &str = "2592000";
+/// Seconds without a request after which a server ends by itself, if this command couldn't end it.
+const IDLE_SECONDS_MAX: &str = "600";
+
+/// How often this command asks for something, so that the server goes on.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// A server that runs until it is dropped.
 pub struct Process {
@@ -81,6 +88,8 @@ impl Process {
         let whole = binary(file)?;
         let failed = |why: String| Failure::local(format!("{} doesn't start: {why}", whole.display()));
         let port_file = std::env::temp_dir().join(format!("canopy-server-{}.port", std::process::id()));
+        // A process of the same number may have left one.
+        let _ = std::fs::remove_file(&port_file);
         let child = Command::new(&whole)
             .args(["--ttl", IDLE_SECONDS_MAX, "--port-file"])
             .arg(&port_file)
@@ -115,6 +124,27 @@ impl Drop for Process {
         let _ = self.child.wait();
         let _ = std::fs::remove_file(&self.port_file);
     }
+}
+
+/// Reads what a program prints before it ends, which it must do in time.
+fn answer(mut child: Child) -> io::Result<String> {
+    let begun = Instant::now();
+    while child.try_wait()?.is_none() {
+        if begun.elapsed() > ANSWER_MAX {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::Error::other(format!(
+                "asked for its --version, it says nothing for {} s",
+                ANSWER_MAX.as_secs()
+            )));
+        }
+        std::thread::sleep(START_STEP);
+    }
+    let mut told = Vec::new();
+    if let Some(output) = child.stdout.take() {
+        output.take(VERSION_BYTES_MAX).read_to_end(&mut told)?;
+    }
+    Ok(String::from_utf8_lossy(&told).into_owned())
 }
 
 fn major(version: &str) -> &str {

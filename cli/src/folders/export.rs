@@ -44,9 +44,16 @@ pub struct ExportOptions {
 struct Progress {
     router: Principal,
     prefix: String,
-    /// Where the next page begins, in base64.
+    /// Where the next page begins, in base64; empty for the first.
     cursor: String,
     files: u64,
+}
+
+impl Progress {
+    fn write(&self, file: &Path) -> Result<(), Failure> {
+        let bytes = serde_json::to_vec(self).expect("text and numbers are always JSON");
+        write_whole(file, &bytes).map_err(|error| Failure::local(format!("can't write {}: {error}", file.display())))
+    }
 }
 
 /// Writes every record into a file.
@@ -65,9 +72,15 @@ pub async fn run(connection: &Connection, options: ExportOptions, ending: &Endin
         confirm(&format!("{} holds files, and some may be replaced; go on?", folder.display()), options.yes).await?;
     }
     let mut tally = Tally { before: before.as_ref().map_or(0, |progress| progress.files), ..Tally::default() };
-    let cursor = before.and_then(|progress| STANDARD.decode(progress.cursor).ok());
+    let is_new = before.is_none();
+    let cursor = before.and_then(|progress| STANDARD.decode(progress.cursor).ok()).filter(|cursor| !cursor.is_empty());
     let key_prefix = (!options.prefix.is_empty()).then(|| options.prefix.clone().into_bytes());
     let scan_options = ScanOptions { key_prefix, cursor, one_replica: options.query, ..ScanOptions::default() };
+    if is_new {
+        // Whatever ends the first page, the same command goes on.
+        let progress = Progress { router, prefix: options.prefix.clone(), cursor: String::new(), files: 0 };
+        progress.write(&progress_file)?;
+    }
     let mut scan = session.client.scan(scan_options);
     let spinner = spinner("export", json);
     let ended = loop {
@@ -97,11 +110,8 @@ pub async fn run(connection: &Connection, options: ExportOptions, ending: &Endin
         let Some(cursor) = scan.cursor() else { continue };
         let files = tally.files + tally.before;
         let progress = Progress { router, prefix: options.prefix.clone(), cursor: STANDARD.encode(cursor), files };
-        let bytes = serde_json::to_vec(&progress).expect("text and numbers are always JSON");
-        if let Err(error) = write_whole(&progress_file, &bytes) {
-            break Err(
-                tally.so_far(Failure::local(format!("can't write {}: {error}", progress_file.display())), "written")
-            );
+        if let Err(failure) = progress.write(&progress_file) {
+            break Err(tally.so_far(failure, "written"));
         }
     };
     spinner.finish_and_clear();
