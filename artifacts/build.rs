@@ -41,6 +41,7 @@ fn main() {
     for source in SOURCES {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
+    println!("cargo::rerun-if-env-changed={SET_BY_CLIPPY}");
     let out = PathBuf::from(variable("OUT_DIR"));
     if env::var_os(SET_BY_CLIPPY).is_some() {
         leave_nothing(&out);
