@@ -14,28 +14,29 @@ static SIMULATOR: OnceLock<Mutex<Server>> = OnceLock::new();
 
 /// Makes an instance with one application subnet.
 pub fn instance() -> PocketIc {
-    match real_server() {
-        Some(Real::Url(url)) => instance_at(&url),
-        Some(Real::Binary) => PocketIcBuilder::new().with_application_subnet().build(),
-        None => instance_at(&simulator_url()),
-    }
+    made_by(PocketIcBuilder::new().with_application_subnet())
 }
 
 /// Makes an instance that agents can use: its status tells the root key, which a real server takes from an NNS subnet.
 pub fn instance_for_agents() -> PocketIc {
-    let builder = PocketIcBuilder::new().with_nns_subnet().with_application_subnet();
-    let at = |url: &str| url.parse().expect("the server's URL must be one");
-    match real_server() {
-        Some(Real::Url(url)) => builder.with_server_url(at(&url)).build(),
-        Some(Real::Binary) => builder.build(),
-        None => builder.with_server_url(at(&simulator_url())).build(),
-    }
+    made_by(PocketIcBuilder::new().with_nns_subnet().with_application_subnet())
 }
 
 /// Makes an instance with one application subnet on the server at `url`.
 pub fn instance_at(url: &str) -> PocketIc {
-    let url = url.parse().expect("the server's URL must be one");
-    PocketIcBuilder::new().with_server_url(url).with_application_subnet().build()
+    at(PocketIcBuilder::new().with_application_subnet(), url).build()
+}
+
+fn made_by(builder: PocketIcBuilder) -> PocketIc {
+    match real_server() {
+        Some(Real::Url(url)) => at(builder, &url).build(),
+        Some(Real::Binary) => builder.build(),
+        None => at(builder, &simulator_url()).build(),
+    }
+}
+
+fn at(builder: PocketIcBuilder, url: &str) -> PocketIcBuilder {
+    builder.with_server_url(url.parse().expect("the server's URL must be one"))
 }
 
 /// Tells whether the simulator can't be used for the test `name`, and says so.
