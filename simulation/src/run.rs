@@ -31,7 +31,7 @@ pub use report::Report;
 /// Keys of which is asked who serves them while ranges move.
 const PROBED_KEYS_MAX: usize = 16;
 /// Steps between two looks at the network.
-const CHECK_STEPS: u64 = 40;
+const CHECK_STEPS: u64 = 20;
 /// Steps between two calls that wake a router up.
 const POKE_STEPS: u64 = 8;
 /// How much more often faults happen while a service starts, and up to which rate.

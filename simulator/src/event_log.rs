@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use candid::Principal;
 use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Recent events kept in full.
 const EVENTS_KEPT_MAX: usize = 4_096;
@@ -121,8 +122,7 @@ impl EventLog {
     }
 }
 
-/// Shortens SHA-256 to eight bytes.
+/// Hashes arguments and answers, which may be long and are many: XXH3.
 pub fn short_hash(bytes: &[u8]) -> u64 {
-    let digest = Sha256::digest(bytes);
-    u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
+    xxh3_64(bytes)
 }

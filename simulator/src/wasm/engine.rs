@@ -9,6 +9,7 @@ use wasmtime::{Config, InstancePre, Linker, OptLevel};
 
 use super::charged_operators::operators;
 use super::disk_cache::DiskCache;
+use super::gzip::unpacked;
 use super::heap::Tracking;
 use super::ic0::{self, State};
 use super::instrument::instrument;
@@ -66,16 +67,17 @@ impl Engine {
         self.tracking
     }
 
-    /// Validates as the platform does, instruments and compiles. `wasm` is unzipped already. The second value tells
-    /// whether the module was compiled now; false: it came from the cache.
+    /// Unpacks a module (gzip or none), validates it as the platform does, instruments and compiles. The second value
+    /// tells whether the module was compiled now; false: it came from the cache.
     ///
     /// # Errors
     /// `CanisterInvalidWasm`, with the reason.
-    pub fn compile(&self, wasm: &[u8]) -> Result<(Arc<Module>, bool), Trap> {
-        let hash = Sha256::digest(wasm).into();
+    pub fn compile(&self, sent: &[u8]) -> Result<(Arc<Module>, bool), Trap> {
+        let hash = Sha256::digest(sent).into();
         if let Some(module) = self.cached(&hash) {
             return Ok((module, false));
         }
+        let wasm = &*unpacked(sent)?;
         let facts = validate(wasm).map_err(|error| invalid(error.to_string()))?;
         let instrumented = instrument(wasm).map_err(|error| invalid(error.to_string()))?;
         let linker = if facts.wasm64 { &self.linker64 } else { &self.linker32 };
@@ -155,7 +157,7 @@ pub struct Module {
 }
 
 impl Module {
-    /// Returns the SHA-256 of the module as given (unzipped).
+    /// Returns the SHA-256 of the module as sent, packed or not.
     pub fn hash(&self) -> [u8; 32] {
         self.hash
     }

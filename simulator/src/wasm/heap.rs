@@ -1,8 +1,9 @@
 //! Heaps: finding the pages that an execution dirtied, keeping or dropping them.
 //!
-//! On Linux a heap is a private mapping of its part of an anonymous file that holds the contents as committed: pages written since
-//! are private copies, which `/proc/self/pagemap` tells apart. Keeping them means writing them to the file; dropping
-//! them, `madvise(MADV_DONTNEED)`. Where that doesn't work, the heap is compared with a copy of what was committed.
+//! On Linux a heap is a private mapping of its part of an anonymous file that holds the contents as committed: pages
+//! written since are private copies, which `/proc/self/pagemap` tells apart. Keeping them means writing them to the file
+//! and protecting the copies, so that it is seen when they are written again; dropping them, `madvise(MADV_DONTNEED)`.
+//! Where that doesn't work, the heap is compared with a copy of what was committed.
 //! The comparison misses pages that were written with what they held already (about a tenth of the dirty pages of a
 //! Rust canister), so it charges fewer instructions; seeds replay only with the same way.
 
@@ -42,6 +43,12 @@ pub struct Heap {
     hashes: BTreeMap<usize, u64>,
     sum: u64,
     stale: BTreeSet<usize>,
+    /// Private copies that the mapping may still have of what is committed.
+    #[cfg(target_os = "linux")]
+    copies: usize,
+    /// Whether the pages that were found dirty last are protected already.
+    #[cfg(target_os = "linux")]
+    are_protected: bool,
 }
 
 enum Store {
@@ -61,7 +68,16 @@ impl Heap {
     }
 
     fn with(store: Store) -> Self {
-        Self { store, hashes: BTreeMap::new(), sum: 0, stale: BTreeSet::new() }
+        Self {
+            store,
+            hashes: BTreeMap::new(),
+            sum: 0,
+            stale: BTreeSet::new(),
+            #[cfg(target_os = "linux")]
+            copies: 0,
+            #[cfg(target_os = "linux")]
+            are_protected: false,
+        }
     }
 
     /// Returns the file that the next instance has to map, if contents live in one.
@@ -73,11 +89,16 @@ impl Heap {
         }
     }
 
-    /// Lists the pages of `live` that were dirtied since the last `keep` or `drop_changes`, in order.
-    pub fn dirty(&self, live: &[u8]) -> Vec<usize> {
+    /// Lists the pages of `live` that were dirtied since the last `keep` or `drop_changes`, in order. One of the two has
+    /// to follow; `keeps`: it will most likely be `keep`, which is cheaper then.
+    pub fn dirty(&mut self, live: &[u8], keeps: bool) -> Vec<usize> {
         match &self.store {
             #[cfg(target_os = "linux")]
-            Store::File(_) => mapped::dirty(live),
+            Store::File(_) => {
+                let (dirty, are_protected) = mapped::dirty(live, keeps);
+                self.are_protected = are_protected;
+                dirty
+            }
             Store::Copy(copy) => {
                 let pages = live.chunks_exact(PAGE_BYTES).enumerate();
                 pages.filter(|(index, page)| *page != committed(copy, *index)).map(|(index, _)| index).collect()
@@ -100,7 +121,7 @@ impl Heap {
                     let range = first * PAGE_BYTES..(last + 1) * PAGE_BYTES;
                     file.write(range.start, &live[range]);
                 }
-                mapped::discard(live, dirty);
+                mapped::settle(live, dirty, std::mem::take(&mut self.are_protected), &mut self.copies);
             }
             Store::Copy(copy) => {
                 copy.resize(live.len().max(copy.len()), 0);

@@ -9,6 +9,7 @@ mod costs;
 mod disk_cache;
 pub mod engine;
 mod fingerprint;
+pub mod gzip;
 pub mod heap;
 mod ic0;
 mod instrument;

@@ -13,7 +13,6 @@ use sha2::{Digest, Sha256};
 use super::chunks::check_heap_delta;
 use super::compile_cost::compile_instructions;
 use super::errors::Refusal;
-use super::gzip::unpacked;
 use super::info::{self, origin};
 use super::memory::memory_of;
 use super::{Step, payload};
@@ -291,8 +290,7 @@ impl Run<'_> {
             heap = kept_heap(code, flags)?;
         }
 
-        let wasm = unpacked(&deployment.wasm).map_err(failed)?;
-        let (module, _) = Engine::shared().compile(&wasm).map_err(failed)?;
+        let (module, _) = Engine::shared().compile(&deployment.wasm).map_err(failed)?;
         check_persistence(&module, deployment.mode)?;
         self.wasm64 = module.is_wasm64();
         let compiled_before = !compiled.insert(module.hash());

@@ -14,7 +14,6 @@ mod chunks;
 mod compile_cost;
 mod create;
 mod errors;
-mod gzip;
 mod info;
 mod install;
 mod lifecycle;

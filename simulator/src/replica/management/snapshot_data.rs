@@ -13,11 +13,11 @@ use serde::Deserialize;
 
 use super::chunks::{Admission, admit, check_heap_delta, listed};
 use super::errors::Refusal;
-use super::gzip::MODULE_BYTES_MAX;
 use super::snapshots::{check_room, find, next_id, pay, put, readable};
 use super::{Step, payload};
 use crate::limits::{GIB, STABLE_BYTES_MAX, WASM_PAGE_BYTES};
 use crate::replica::state::{ChunkStore, ManagementCall, Snapshot, SnapshotSource, SubnetState};
+use crate::wasm::gzip::MODULE_BYTES_MAX;
 use crate::wasm::runtime::Global;
 use crate::wasm::{HeapImage, StableMemory};
 

@@ -11,7 +11,6 @@ use std::cell::OnceCell;
 use super::chunks::{check_heap_delta, missing_cycles};
 use super::compile_cost::compile_instructions;
 use super::errors::Refusal;
-use super::gzip::unpacked;
 use super::info::{self, origin};
 use super::lifecycle;
 use super::memory::{Growth, memory_of};
@@ -92,8 +91,7 @@ pub(super) fn load(subnet: &mut SubnetState, call: &ManagementCall) -> Result<St
     let owner = owner(&snapshot.id).filter(|owner| *owner != id);
 
     let failed = |trap| Refusal::Code { canister: id, trap };
-    let wasm = unpacked(&snapshot.wasm).map_err(failed)?;
-    let (module, _) = Engine::shared().compile(&wasm).map_err(failed)?;
+    let (module, _) = Engine::shared().compile(&snapshot.wasm).map_err(failed)?;
     let mut runtime = Runtime::new(module.clone(), snapshot.stable.clone()).map_err(failed)?;
     runtime.restore_heap(&snapshot.heap).map_err(failed)?;
 

@@ -5,9 +5,9 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 
+use super::system::Trap;
 use crate::errors::ErrorCode;
 use crate::limits::MIB;
-use crate::wasm::system::Trap;
 
 /// Bytes of a module once unpacked; a larger one is refused before it is read to its end.
 pub const MODULE_BYTES_MAX: u64 = 100 * MIB;
