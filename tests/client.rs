@@ -453,11 +453,12 @@ struct Visits {
 
 impl Visits {
     fn new() -> Self {
+        // Before there is a network: a server without requests for a minute ends.
+        let wasm = canopy_artifacts::build("canopy-example-visits");
         let cluster = Cluster::builder().ready();
         let canister = create_canister(&cluster.pic, 10 * crate::cluster::T);
         let role = Role::Writer;
         cluster.grant(&Grant { grantee: Some(canister), role, prefix: None }).expect("an administrator may grant");
-        let wasm = canopy_artifacts::build("canopy-example-visits");
         let mode = ic_management_canister_types::CanisterInstallMode::Install;
         cluster
             .install(canister, crate::people::owner(), mode, wasm, encode(&cluster.router))

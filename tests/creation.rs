@@ -6,12 +6,15 @@ use candid::Principal;
 use canopy_types::ShardIndex;
 use canopy_types::api::{Resolution, ResolveAlarmArguments, ResolveAlarmError};
 use canopy_types::limits::SHARD_CYCLES_MIN;
+use canopy_types::policy::SetPolicyArguments;
 use canopy_types::status::{Alarm, ShardStage, Status, Step};
+use canopy_types::transfer::{TransferEnd, TransferStage};
 use ic_management_canister_types::{CanisterInstallMode, UpgradeFlags};
 use pocket_ic::ErrorCode;
 
 use crate::cluster::{CREATION_FEE_CYCLES, Cluster, Pace, T, cycles_of, no_arguments};
 use crate::people::{administrator, owner, reader, writer};
+use crate::split::{FIRST, split, stage, stop, wait_for_end};
 
 /// The smallest module: nothing in it.
 const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
@@ -252,4 +255,37 @@ fn a_creation_whose_answer_was_lost_is_done_again_only_on_an_administrators_word
     assert!(!cluster.shards().contains(&orphan));
     // The orphan and its cycles are the price of trying again.
     cluster.check_nothing_leaked(100 * T, u128::from(SHARDS) + 1, T);
+}
+
+#[test]
+fn a_spare_that_can_t_be_installed_is_an_alarm_and_clients_don_t_notice() {
+    let cluster = Cluster::builder().initial_shards(1).shard_cycles(10 * T).cycles(100 * T).ready();
+    let policy = SetPolicyArguments { spares_min: Some(1), ..SetPolicyArguments::default() };
+    cluster.set_policy(&policy).expect("one spare may be wanted");
+    let (index, canister) = stop_between_creation_and_installation(&cluster);
+    set_controllers(&cluster, canister, vec![administrator()]);
+    cluster.start(cluster.router, owner());
+    let has_failed = |status: &Status| status.alarms.iter().any(|alarm| matches!(alarm, Alarm::StepFailed { .. }));
+    cluster.wait("in alarm", Pace::MINUTES, has_failed);
+    cluster.store(b"key", b"value");
+
+    // A split waits for the spare until it is told not to.
+    let id = split(&cluster, FIRST, None).expect("it waits for the spare");
+    for _ in 0..10 {
+        cluster.turn(Pace::MINUTES);
+    }
+    assert_eq!(stage(&cluster.status(), id), TransferStage::AwaitingTarget);
+    stop(&cluster, id).expect("it runs");
+    assert_eq!(wait_for_end(&cluster, id), TransferEnd::Cancelled);
+    assert_eq!(cluster.load(b"key").expect("it was put").value.as_slice(), b"value");
+
+    set_controllers(&cluster, canister, vec![cluster.router, administrator()]);
+    let again = ResolveAlarmArguments { shard: Some(index), resolution: Resolution::TryAgain };
+    assert_eq!(cluster.resolve_alarm(administrator(), &again), Ok(()));
+    let serves = |status: &Status| status.shards[index.0 as usize].stage == ShardStage::Open;
+    let status = cluster.wait("done with its spare", Pace::MINUTES, serves);
+    assert_eq!((status.shards[index.0 as usize].canister, &status.alarms), (Some(canister), &vec![]));
+    let id = split(&cluster, FIRST, None).expect("there is a spare");
+    assert_eq!(wait_for_end(&cluster, id), TransferEnd::Done);
+    assert_eq!(cluster.load(b"key").expect("it was put").value.as_slice(), b"value");
 }

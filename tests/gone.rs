@@ -6,8 +6,8 @@ use canopy_types::status::Status;
 use canopy_types::transfer::{TransferEnd, TransferStage};
 
 use crate::cluster::{Cluster, Pace};
-use crate::people::administrator;
-use crate::split::{FIRST, check, filled, split, stage, stop, wait_for_end};
+use crate::people::{administrator, reader};
+use crate::split::{FIRST, check, filled, merge, split, stage, stop, wait_for_end};
 
 fn delete(cluster: &Cluster, shard: Principal) {
     cluster.stop(shard, administrator());
@@ -64,6 +64,31 @@ fn a_target_that_is_deleted_on_the_way_costs_nothing_but_the_transfer() {
 }
 
 #[test]
+fn a_source_that_is_deleted_on_the_way_is_not_waited_for() {
+    let (cluster, model) = filled(300, 200_000);
+    let first = split(&cluster, FIRST, None).expect("the only shard can be split");
+    assert_eq!(wait_for_end(&cluster, first), TransferEnd::Done);
+    check(&cluster, &model);
+    let [kept, lost] = cluster.shards()[..] else { panic!("two shards") };
+    let of_kept = cluster.info(kept).records;
+    let id = merge(&cluster, ShardIndex(1), FIRST).expect("they are neighbours");
+    cluster.wait("moving", Pace::ROUND_BY_ROUND, |status| stage(status, id) == TransferStage::Moving);
+    delete(&cluster, lost);
+    assert_eq!(wait_for_end(&cluster, id), TransferEnd::Cancelled);
+    let status = cluster.status();
+    assert!(why(&status).contains("reject 3"), "{status:#?}");
+    // What its neighbour took in is dropped, and it takes part in transfers again.
+    let id = split(&cluster, FIRST, None).expect("the neighbour is free");
+    assert_eq!(wait_for_end(&cluster, id), TransferEnd::Done);
+    let holds = |key: &[u8], value: &[u8]| {
+        let found = cluster.get(reader(), key).ok().flatten();
+        found.is_some_and(|record| record.value.as_slice() == value)
+    };
+    let found = model.iter().filter(|(key, value)| holds(key, value)).count();
+    assert_eq!(found as u64, of_kept);
+}
+
+#[test]
 fn a_source_that_is_deleted_before_it_begins_gives_nothing_away() {
     let (cluster, model) = filled(40, 1_000);
     let first = split(&cluster, FIRST, None).expect("the only shard can be split");
@@ -73,7 +98,7 @@ fn a_source_that_is_deleted_before_it_begins_gives_nothing_away() {
     let of_kept = cluster.info(kept).records;
     delete(&cluster, lost);
     let table = cluster.routing_table();
-    let id = crate::split::merge(&cluster, ShardIndex(1), FIRST).expect("the router doesn't know");
+    let id = merge(&cluster, ShardIndex(1), FIRST).expect("the router doesn't know");
     let pace = Pace { time: std::time::Duration::from_secs(30), rounds: 5 };
     let ended = |status: &Status| matches!(stage(status, id), TransferStage::Ended(_));
     let status = cluster.wait("tired of asking", pace, ended);

@@ -11,11 +11,14 @@ use canopy_client::{
     UploadFault, UploadState, WINDOW, WriteError,
 };
 use canopy_types::limits::CHUNK_BYTES;
-use canopy_types::{ShardIndex, UploadId};
+use canopy_types::policy::SetPolicyArguments;
+use canopy_types::status::{ShardStage, Status};
+use canopy_types::transfer::{TransferEnd, TransferStage};
+use canopy_types::{ShardIndex, TransferId, UploadId};
 
-use crate::cluster::{Cluster, Pace};
+use crate::cluster::{Cluster, Pace, T};
 use crate::people::writer;
-use crate::split::{split, wait_for_end};
+use crate::split::{FIRST, check, filled_with, split, stage, wait_for_end};
 
 /// Passes calls on, counts them by method, and can lose replies.
 struct Counted {
@@ -204,6 +207,77 @@ fn splits_are_followed_while_a_value_is_uploaded_and_read() {
     let mut read = vec![];
     block_on(client.get_large("key", WINDOW, &mut read)).expect("answered").expect("it was put");
     assert!(read == value);
+}
+
+/// A source under which the first shard is split from the second reading on, a round per reading.
+struct Splitting<'s> {
+    cluster: &'s Cluster,
+    value: &'s [u8],
+    split: Option<TransferId>,
+    readings: u32,
+    /// Readings during which the range moved.
+    while_moving: u32,
+}
+
+impl Source for Splitting<'_> {
+    fn read(&mut self, bytes: usize) -> Result<Vec<u8>, String> {
+        self.readings += 1;
+        if self.readings == 2 {
+            self.split = Some(split(self.cluster, FIRST, None).expect("it may be split"));
+        }
+        let moves = |id| stage(&self.cluster.status(), id) == TransferStage::Moving;
+        self.while_moving += u32::from(self.split.is_some_and(moves));
+        self.cluster.turn(Pace::ROUND_BY_ROUND);
+        self.value.read(bytes)
+    }
+}
+
+#[test]
+fn a_value_is_uploaded_and_read_while_its_range_moves() {
+    let (cluster, model) = filled_with(Cluster::builder().initial_shards(1).shard_cycles(10 * T).ready(), 100, 200_000);
+    let policy = SetPolicyArguments { spares_min: Some(1), ..SetPolicyArguments::default() };
+    cluster.set_policy(&policy).expect("one spare may be wanted");
+    let has_spare = |status: &Status| status.shards.get(1).is_some_and(|shard| shard.stage == ShardStage::Open);
+    cluster.wait("done with its spare", Pace::BRISK, has_spare);
+    let client = client(&cluster, Routing::Direct);
+    let value = value(1, 12 * CHUNK_BYTES);
+    let put = LargePut { window: 1, ..LargePut::new("key", UploadId([5; 16]), value.len() as u64) };
+    let mut source = Splitting { cluster: &cluster, value: &value, split: None, readings: 0, while_moving: 0 };
+    block_on(client.put_large(&put, &mut source)).expect("done");
+    assert!(source.while_moving > 0, "the upload and the transfer met");
+    assert_eq!(wait_for_end(&cluster, source.split.expect("it was begun")), TransferEnd::Done);
+
+    let begun = Cell::new(None);
+    let begin = || begun.set(Some(split(&cluster, FIRST, None).expect("it may be split again")));
+    let mut sink = Disturbed { bytes: vec![], disturb: Some(&begin), restarts: 0 };
+    block_on(client.get_large("key", 1, &mut sink)).expect("answered").expect("it was put");
+    assert!(sink.bytes == value && sink.restarts == 0);
+    assert_eq!(wait_for_end(&cluster, begun.get().expect("it was begun")), TransferEnd::Done);
+    let mut read = vec![];
+    block_on(client.get_large("key", WINDOW, &mut read)).expect("answered").expect("it was put");
+    assert!(read == value);
+    check(&cluster, &model);
+}
+
+#[test]
+fn ranges_of_bytes_are_read_across_chunks() {
+    let cluster = Cluster::builder().initial_shards(2).ready();
+    let client = client(&cluster, Routing::Direct);
+    let value = value(3, 2 * CHUNK_BYTES + 100);
+    block_on(client.put(Put::new("key", value.clone()))).expect("done");
+    let manifest = block_on(client.manifest(b"key")).expect("answered").expect("it is large");
+    let (chunk, end) = (CHUNK_BYTES as u64, value.len() as u64);
+    let cases = [0..1, 5..17, chunk - 3..chunk, chunk - 3..chunk + 3, chunk..2 * chunk, 10..end - 10, 0..end];
+    for range in cases.into_iter().chain([end - 1..end]) {
+        let read = block_on(client.range(b"key", &manifest, range.clone())).expect("answered");
+        assert!(read == value[range.start as usize..range.end as usize], "{range:?}");
+    }
+    let read = |range| block_on(client.range(b"key", &manifest, range)).expect("answered");
+    assert_eq!(read(end - 2..u64::MAX), value[value.len() - 2..], "there is no more");
+    assert_eq!((read(end..end + 5), read(7..7), read(u64::MAX - 1..u64::MAX)), (vec![], vec![], vec![]));
+    // An old manifest names the old value, for a while.
+    block_on(client.put(Put::new("key", "small"))).expect("done");
+    assert_eq!(read(chunk - 1..chunk + 1), value[CHUNK_BYTES - 1..CHUNK_BYTES + 1]);
 }
 
 /// Has something happen when the first bytes come.

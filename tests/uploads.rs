@@ -366,6 +366,13 @@ fn bad_input_is_answered_with_the_limit_and_the_value() {
     assert_eq!(as_other("upload_status"), fault(UploadFault::OtherCaller { caller }));
     let aborted: AbortUploadResult = cluster.update(cluster.router, caller, "abort_upload", &large.named());
     assert_eq!(aborted, fault(UploadFault::OtherCaller { caller }));
+    let UploadArguments { key, upload } = large.named();
+    let arguments = CommitUploadArguments { key, upload, digest: large.digest() };
+    let committed: CommitUploadResult = cluster.update(cluster.router, caller, "commit_upload", &arguments);
+    assert_eq!(committed, fault(UploadFault::OtherCaller { caller }));
+    let begun_again: BeginUploadResult =
+        cluster.update(cluster.router, caller, "begin_upload", &large.begin_arguments());
+    assert_eq!(begun_again, fault(UploadFault::OtherCaller { caller }));
 
     let unknown = UploadArguments { upload: UploadId([99; 16]), ..large.named() };
     assert_eq!(status(&cluster, &unknown), fault(UploadFault::NoSuchUpload));
@@ -416,6 +423,87 @@ fn open_uploads_of_a_caller_are_bounded() {
     let one = UploadArguments { key: KEY.to_vec().into(), upload: arguments(3).upload };
     abort(&cluster, &one).unwrap();
     assert!(begin(&cluster, &arguments(9_999)).is_ok());
+}
+
+#[test]
+fn uploads_that_are_over_or_never_began_count_no_more() {
+    let cluster = Cluster::builder().initial_shards(1).ready();
+    let uploads = UploadPolicy { open_uploads_max: 1, ..UploadPolicy::default() };
+    cluster.set_policy(&SetPolicyArguments { uploads: Some(uploads), ..SetPolicyArguments::default() }).unwrap();
+    let large = |seed| Large::new(KEY, seed, CHUNK_BYTES + 1);
+    let conditional = |seed, precondition| {
+        let arguments = large(seed).begin_arguments();
+        begin(&cluster, &BeginUploadArguments { precondition: Some(precondition), ..arguments })
+    };
+    large(1).store(&cluster);
+    let version = large(2).store(&cluster);
+    let refused = Err(UploadError::PreconditionFailed { found: Some(version) });
+    assert_eq!(conditional(3, Precondition::Absent), refused);
+
+    let pass_of = conditional(4, Precondition::Version(version)).expect("no other is open").pass;
+    let full = fault(UploadFault::TooManyUploads { open: 1, open_max: 1 });
+    assert_eq!(begin(&cluster, &large(5).begin_arguments()), full);
+    (0..2).for_each(|index| large(4).put_chunk(&cluster, &pass_of, index));
+    let found = Some(cluster.store(KEY, b"small"));
+    assert_eq!(large(4).commit(&cluster), Err(UploadError::PreconditionFailed { found }));
+    large(5).store(&cluster);
+}
+
+#[test]
+fn chunks_stay_for_15_minutes_and_uploads_take_chunks_for_24_hours() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let cluster = Cluster::builder().initial_shards(2).ready();
+    let large = Large::new(KEY, 1, 2 * CHUNK_BYTES);
+    large.store(&cluster);
+    let old = manifest(&cluster, KEY).unwrap();
+    cluster.store(KEY, b"small");
+    // With the minutes between its looks: 14.
+    pass(&cluster, 2 * MINUTE);
+    large.check_chunks(&cluster, &old);
+    pass(&cluster, KEPT);
+    assert_eq!(get_chunk(&cluster, KEY, &old, 0), fault(UploadFault::Gone));
+
+    let now = || cluster.pic.get_time().as_nanos_since_unix_epoch();
+    let open = Large::new(KEY, 2, 2 * CHUNK_BYTES);
+    let earliest = now() + DAY.as_nanos() as u64;
+    let begun = open.begin(&cluster);
+    let latest = now() + DAY.as_nanos() as u64;
+    assert!((earliest..=latest).contains(&begun.until_nanoseconds), "{begun:?}");
+    pass(&cluster, DAY - 13 * MINUTE);
+    open.put_chunk(&cluster, &begun.pass, 0);
+}
+
+#[test]
+fn a_value_of_4_gib_is_kept_account_of_chunk_by_chunk() {
+    const CHUNKS: u32 = 4_096;
+    let cluster = Cluster::builder().initial_shards(3).ready();
+    let arguments = BeginUploadArguments::new(KEY.to_vec(), UploadId([1; 16]), u64::from(CHUNKS) * CHUNK_BYTES as u64);
+    let begun = begin(&cluster, &arguments).unwrap();
+    assert_eq!(begun.chunks, CHUNKS);
+    let bytes = vec![7; CHUNK_BYTES];
+    for index in [0, 2_000, CHUNKS - 1] {
+        let chunk = PutChunkArguments {
+            key: KEY.to_vec().into(),
+            upload: arguments.upload,
+            pass: begun.pass.clone(),
+            index,
+            digest: Digest::of(&bytes),
+            bytes: bytes.clone().into(),
+            caller: None,
+        };
+        put_chunk(&cluster, writer(), &chunk).unwrap();
+    }
+    let named = UploadArguments { key: KEY.to_vec().into(), upload: arguments.upload };
+    let found = status(&cluster, &named).unwrap();
+    let there: Vec<u32> = (0..CHUNKS).filter(|&index| found.has(index)).collect();
+    assert_eq!(there, [0, 2_000, CHUNKS - 1]);
+    let missing = UploadFault::ChunksMissing { missing: CHUNKS - 3, first: 1 };
+    assert_eq!(commit(&cluster, Digest([1; 32]), &named), fault(missing));
+    abort(&cluster, &named).unwrap();
+    pass(&cluster, KEPT);
+    pass(&cluster, OPEN);
+    assert_eq!(internal_records(&cluster), 0);
 }
 
 #[test]

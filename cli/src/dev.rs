@@ -123,12 +123,15 @@ pub fn run(options: &DevOptions, json: bool) -> Result<()> {
     let bytes = serde_json::to_vec(&told).context("a description is always JSON")?;
     write_whole(&description, &bytes).with_context(|| format!("can't write {}", description.display()))?;
     tell(&told, json)?;
+    let mut silences = 0;
     let lost = loop {
         if runtime.block_on(ending.is_asked_within(server::KEEP_ALIVE)) {
             break None;
         }
-        if let Err(failure) = server::at_url(local.network.get_server_url().as_str()) {
-            break Some(failure);
+        match server::at_url(local.network.get_server_url().as_str()) {
+            Ok(_) => silences = 0,
+            Err(failure) if silences + 1 == server::SILENCES_MAX => break Some(failure),
+            Err(_) => silences += 1,
         }
     };
     // Another `dev` may have taken the place meanwhile.
@@ -136,8 +139,9 @@ pub fn run(options: &DevOptions, json: bool) -> Result<()> {
         fs::remove_file(&description).with_context(|| format!("can't remove {}", description.display()))?;
     }
     let Some(failure) = lost else { return Ok(()) };
-    // Its client panics when it can't delete the network.
-    std::mem::forget(local);
+    // The client panics when it can't delete the network. A server of this command's own is still to be ended.
+    let Local { network, _simulator, _process, .. } = local;
+    std::mem::forget(network);
     Err(failure.into())
 }
 

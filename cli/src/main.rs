@@ -200,9 +200,13 @@ fn completions(shell: Shell) -> Result<(), Failure> {
     print_bytes(&script)
 }
 
+/// Threads that speak to a router. They wait for it nearly all the time; and each keeps memory of its own, of which a
+/// machine with many processors would have much.
+const WORKERS: usize = 2;
+
 /// Runs a command that speaks to a router, until it ends or is interrupted.
 fn talk(connection: &Connection, command: Command, json: bool) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::local(format!("can't start: {error}")))?;
     let ending = Ending::default();
     // Ends where everything that was begun is whole; others end at once.

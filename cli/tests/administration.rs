@@ -1,9 +1,10 @@
 use std::fs;
+use std::net::TcpStream;
 
 use canopy_simulator::server::{Server, ServerOptions};
 use serde_json::json;
 
-use crate::fixture::{Network, command, run, text};
+use crate::fixture::{Network, command, run, server_program, text};
 
 /// An Ed25519 key of nobody in particular, as `icp identity export` writes them.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\n-----END PRIVATE KEY-----\n";
@@ -132,6 +133,28 @@ fn an_application_canister_stores_and_what_it_stored_is_found() {
     let router = network.router.clone();
     assert!(network.done(&["call", &router, "status", "--query"]).contains("ready = true"));
     Network::start().run(&["call", "application", "visit"]).failed(2, "installed no application");
+}
+
+#[test]
+fn a_server_that_dev_starts_ends_with_it() {
+    let program = server_program();
+    let mut network = Network::start_with(&["--server", text(&program)]);
+    network.done(&["put", "greeting", "hello"]);
+    let port = network.url.trim_end_matches('/').rsplit(':').next().and_then(|port| port.parse().ok());
+    let reached = || TcpStream::connect(("127.0.0.1", port.expect("the URL names a port")));
+    reached().expect("the server listens");
+    assert_eq!(network.interrupt(), 0);
+    reached().expect_err("the server has ended");
+}
+
+#[test]
+fn dev_ends_when_its_server_does() {
+    let server = Server::start(ServerOptions::default()).expect("the simulator starts");
+    let mut network = Network::start_with(&["--server", &server.url()]);
+    network.done(&["put", "greeting", "hello"]);
+    drop(server);
+    assert_eq!(network.ends(), 5);
+    network.run(&["get", "greeting"]).failed(2, "no local network runs");
 }
 
 #[test]

@@ -17,9 +17,9 @@ const BINARY: &str = env!("CARGO_BIN_EXE_canopy");
 /// How long anything here may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long a network may take to end.
+/// How long a network may take to end, and how often that is looked for.
+const ENDING: Duration = Duration::from_secs(10);
 const ENDING_STEP: Duration = Duration::from_millis(20);
-const ENDING_STEPS_MAX: usize = 500;
 
 /// A network that runs until it is dropped.
 pub struct Network {
@@ -80,6 +80,11 @@ impl Network {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
+    /// Waits until the network has ended by itself.
+    pub fn ends(&mut self) -> i32 {
+        wait(&mut self.dev)
+    }
+
     /// Ends the network as Ctrl-C does.
     pub fn interrupt(&mut self) -> i32 {
         interrupt(&self.dev);
@@ -93,11 +98,8 @@ impl Drop for Network {
         if matches!(self.dev.try_wait(), Ok(None)) {
             interrupt(&self.dev);
         }
-        for _ in 0..ENDING_STEPS_MAX {
-            if !matches!(self.dev.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(ENDING_STEP);
+        if ends_within(&mut self.dev, ENDING).is_some() {
+            return;
         }
         let _ = self.dev.kill();
         let _ = self.dev.wait();
@@ -120,6 +122,15 @@ impl Run {
         assert!(!self.errors.contains("panicked") && !self.errors.contains("backtrace"), "{self:?}");
         self
     }
+}
+
+/// Names a program that is a PocketIC server: the one that the environment names, or the simulator's, which is built
+/// with the workspace.
+pub fn server_program() -> PathBuf {
+    let named = env::var_os("POCKET_IC_BIN").map(PathBuf::from);
+    let program = named.unwrap_or_else(|| Path::new(BINARY).with_file_name("canopy-simulator"));
+    assert!(program.exists(), "{} is built with the whole workspace", program.display());
+    program
 }
 
 /// Prepares a run whose state lies in `home`.
@@ -170,14 +181,20 @@ pub fn interrupt(child: &Child) {
 }
 
 fn wait(child: &mut Child) -> i32 {
+    ends_within(child, PATIENCE).expect("it ends")
+}
+
+/// Waits for the end of a process, and gives its code; None if it goes on, or can't be asked.
+fn ends_within(child: &mut Child, time: Duration) -> Option<i32> {
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        if let Some(status) = child.try_wait().expect("it can be asked") {
-            return status.code().unwrap_or(-1);
+    while begun.elapsed() < time {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status.code().unwrap_or(-1)),
+            Ok(None) => std::thread::sleep(ENDING_STEP),
+            Err(_) => return None,
         }
-        std::thread::sleep(Duration::from_millis(20));
     }
-    panic!("it doesn't end");
+    None
 }
 
 /// Waits until something holds.

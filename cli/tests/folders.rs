@@ -189,3 +189,18 @@ fn a_demo_tells_people_a_report_and_machines_a_summary() {
     assert_eq!((&told["files"], &told["files_in_chunks"], &told["differences"]), (&json!(3), &json!(1), &json!(0)));
     run(command(home.path(), &["demo", "/no/such/folder"]), b"").failed(2, "/no/such/folder");
 }
+
+#[test]
+fn a_demo_splits_shards_while_it_imports_and_shows_it() {
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let files: Vec<(String, Vec<u8>)> =
+        (0..700_u16).map(|number| (format!("f/{number}"), vec![number as u8; 20_000])).collect();
+    let source = tree(&files.iter().map(|(name, bytes)| (&**name, &**bytes)).collect::<Vec<_>>());
+    let arguments = ["demo", text(source.path()), "--shards", "1", "--split-at", "1048576"];
+    let told = run(command(home.path(), &arguments), b"").done();
+    let became = told.lines().find(|line| line.contains("shards became")).expect("the report says so");
+    let numbers: Vec<u64> = became.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    assert!(matches!(numbers[..], [1, shards, splits] if shards >= 4 && splits >= 3), "{became}");
+    assert!(told.matches(" is split: ").count() >= 3 && told.matches(" owns ").count() >= 3, "{told}");
+    assert!(told.ends_with("700 files, 14000000 bytes, 0 differences\n"), "{told}");
+}

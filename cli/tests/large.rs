@@ -26,10 +26,8 @@ fn value(seed: u8, bytes: usize) -> Vec<u8> {
 
 /// Runs a command to its end, and tells the most memory that it had, in KiB.
 fn peak_of(network: &Network, arguments: &[&str]) -> u64 {
-    // Each thread of a machine with many keeps a heap of its own with room in it: so many, whatever the machine.
     let mut command = command(network.home.path(), arguments);
-    command.envs([("TOKIO_WORKER_THREADS", "2"), ("MALLOC_ARENA_MAX", "4")]).stdout(Stdio::null());
-    let mut child = command.spawn().expect("the command starts");
+    let mut child = command.stdout(Stdio::null()).spawn().expect("the command starts");
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     loop {
@@ -142,6 +140,22 @@ fn has_part(folder: &Path) -> bool {
 
 #[test]
 fn an_upload_that_was_interrupted_goes_on_where_it_was() {
+    check_goes_on(|child| {
+        interrupt(&child);
+        end(child).failed(130, "the same command goes on from there");
+    });
+}
+
+#[test]
+fn an_upload_that_crashed_goes_on_where_it_was() {
+    check_goes_on(|mut child| {
+        child.kill().expect("it runs");
+        assert_eq!(end(child).code, -1);
+    });
+}
+
+/// Has a `put` end half way, and the same again go on.
+fn check_goes_on(end_it: impl FnOnce(Child)) {
     let network = Network::start();
     let proxy = Proxy::new(&network.url);
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -153,8 +167,7 @@ fn an_upload_that_was_interrupted_goes_on_where_it_was() {
     proxy.hold_after(CUT_AFTER_BYTES);
     let child = started(&network, &put);
     until("half way", || proxy.holds());
-    interrupt(&child);
-    end(child).failed(130, "the same command goes on from there");
+    end_it(child);
     let notes = network.home.path().join("uploads");
     assert_eq!(names_in(&notes).len(), 1, "the name of the upload is kept");
     proxy.cut();

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::Poll;
 
@@ -416,8 +417,40 @@ impl<T: Transport> Client<T> {
         Ok(self.ask_router("get_manifest", &arguments).await?)
     }
 
-    /// Reads a chunk of a manifest's value, and compares its digest. For ranges of bytes: all chunks but the last have
-    /// `chunk_bytes`.
+    /// Reads a range of bytes of a manifest's value; what lies beyond the value's end is left out. Chunks are read one
+    /// after the other, each whole, and their digests compared. The range is held in memory: [`Client::get_large`] is for
+    /// long ones.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer; `Gone`, some time after the value was replaced.
+    ///
+    /// ```
+    /// use canopy_client::transport::Transport;
+    /// use canopy_client::{Client, NotDone};
+    ///
+    /// /// Reads the first bytes of a value, by which its kind is told.
+    /// async fn magic<T: Transport>(client: &Client<T>, key: &[u8]) -> Result<Option<Vec<u8>>, NotDone> {
+    ///     let Some(manifest) = client.manifest(key).await? else { return Ok(None) };
+    ///     Ok(Some(client.range(key, &manifest, 0..16).await?))
+    /// }
+    /// ```
+    pub async fn range(&self, key: &[u8], manifest: &Manifest, range: Range<u64>) -> Result<Vec<u8>, NotDone> {
+        let end = range.end.min(manifest.value_bytes);
+        let mut bytes = Vec::new();
+        let mut at = range.start;
+        while at < end {
+            let (index, from) = (at / CHUNK_BYTES as u64, at % CHUNK_BYTES as u64);
+            let chunk = self.chunk(key, manifest, index as u32).await?.bytes;
+            // A chunk is as long as its place in the value says, so something of it lies in the range.
+            let to = (end - (at - from)).min(chunk.len() as u64);
+            bytes.extend_from_slice(&chunk[from as usize..to as usize]);
+            at += to - from;
+        }
+        Ok(bytes)
+    }
+
+    /// Reads a chunk of a manifest's value, and compares its digest. All chunks but the last have `chunk_bytes`.
     ///
     /// # Errors
     ///

@@ -1,6 +1,5 @@
 //! The command `canopy-simulation`.
 
-use std::fmt::Write;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +8,6 @@ use canopy_simulation::campaign::{Campaign, FailedSeed, Summary};
 use canopy_simulation::case::{OPERATIONS_DEFAULT, OPERATIONS_MAX, Options};
 use canopy_simulation::faults::FaultOptions;
 use canopy_simulation::network::Service;
-use canopy_simulation::planted::{self, Finding, Planted, Workshop};
 use canopy_simulation::results::{self, Subject};
 use canopy_simulation::run::Failure;
 use canopy_simulation::scenarios;
@@ -17,9 +15,12 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::enumerate::EnumerateArguments;
+use crate::planted::PlantedArguments;
 
 #[path = "command/enumerate.rs"]
 mod enumerate;
+#[path = "command/planted.rs"]
+mod planted;
 #[path = "command/shares.rs"]
 mod shares;
 
@@ -121,21 +122,6 @@ impl CampaignArguments {
 }
 
 #[derive(Args)]
-struct PlantedArguments {
-    /// Names of bugs; all unless given.
-    names: Vec<String>,
-    /// The workspace.
-    #[arg(long, default_value = ".")]
-    root: PathBuf,
-    /// First seed of each search.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Where to write the summary.
-    #[arg(long)]
-    output: Option<PathBuf>,
-}
-
-#[derive(Args)]
 struct RunArguments {
     /// First seed.
     #[arg(long, default_value_t = 0)]
@@ -184,7 +170,7 @@ fn main() -> ExitCode {
         Action::Run(arguments) => arguments,
         Action::Campaign(arguments) if arguments.part.is_some() => arguments.run(),
         Action::Campaign(arguments) => return run_shares(&arguments),
-        Action::Planted(arguments) => return search_planted(&arguments),
+        Action::Planted(arguments) => return planted::run(&arguments),
         Action::Add { parts, output } => return add(&parts, output.as_deref()),
         Action::Scenarios { names, seed } => return play(&names, seed),
         Action::Enumerate(arguments) => return enumerate::run(&arguments),
@@ -402,52 +388,6 @@ fn play(names: &[String], seed: u64) -> ExitCode {
         }
     }
     if failed { ExitCode::from(EXIT_WRONG) } else { ExitCode::SUCCESS }
-}
-
-/// Looks for each planted bug; fails if one is not found.
-fn search_planted(arguments: &PlantedArguments) -> ExitCode {
-    let root = match find_root(&arguments.root) {
-        Ok(root) => root,
-        Err(message) => return usage(&message),
-    };
-    if let Some(message) = arguments.names.iter().find_map(|name| planted::find(name).err()) {
-        return usage(&message);
-    }
-    std::panic::set_hook(Box::new(|_| {}));
-    println!("seed {}, at most {} seeds for each bug", arguments.seed, planted::SEEDS_MAX);
-    let workshop = Workshop::new(&root);
-    let chosen =
-        |planted: &&Planted| arguments.names.is_empty() || arguments.names.iter().any(|name| name == planted.name);
-    let mut summary = String::from(
-        "# Written by `canopy-simulation planted --output simulation/planted.txt`: bug, checker, what found it.\n",
-    );
-    let mut missed = 0;
-    for planted in planted::ALL.iter().filter(chosen) {
-        let line = match planted::search(&workshop, planted, arguments.seed) {
-            Ok(Some(Finding::Seed { seeds, failure })) => {
-                format!("found after {seeds} seeds: {}", first_line(&failure))
-            }
-            Ok(Some(Finding::Test(name))) => format!("found by {name}"),
-            Ok(None) => {
-                missed += 1;
-                "NOT FOUND".to_string()
-            }
-            Err(reason) => {
-                missed += 1;
-                format!("NOT BUILT: {reason}")
-            }
-        };
-        let checker = format!("{:?}", planted.checker);
-        println!("{:<24} {checker:<16} {line}", planted.name);
-        writeln!(summary, "{:<24} {checker:<16} {line}", planted.name).expect("writing to a text succeeds");
-    }
-    if let Some(path) = &arguments.output
-        && let Err(error) = std::fs::write(path, summary)
-    {
-        eprintln!("error: {}: {error}", path.display());
-        return ExitCode::from(EXIT_USAGE);
-    }
-    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_WRONG) }
 }
 
 /// Cuts a text at the end of its first line, or earlier.

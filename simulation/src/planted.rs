@@ -35,6 +35,8 @@ pub enum Checker {
     Recovery,
     /// The shard's own tests of transfers, whose two ends have clocks of their own: on one subnet all have the same.
     TestsOfTransfers,
+    /// The enumeration's transfers in which a message of the router traps, and no administrator wakes it up.
+    TrapsOfTheRouter,
     Uploads,
 }
 
@@ -489,7 +491,7 @@ thread_local! {
     },
     Planted {
         name: "timer-not-set-again",
-        checker: Checker::Recovery,
+        checker: Checker::TrapsOfTheRouter,
         edits: &[Edit {
             file: "router/src/runner.rs",
             find: "state.wake_at.is_some_and(|at| at.saturating_add(OVERDUE_NANOSECONDS) < now)",

@@ -6,6 +6,8 @@ use std::process::Command;
 use crate::campaign::Summary;
 use crate::tally::Happening;
 
+#[cfg(test)]
+mod committed;
 pub mod parts;
 
 const WRITES: &str = "writing to a text succeeds";

@@ -72,17 +72,33 @@ pub enum Failure {
     Crash(String),
 }
 
+const WRONG: &str = "wrong";
+const NO_PROGRESS: &str = "no progress";
+const CRASH: &str = "crash";
+
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Wrong(text) => write!(formatter, "wrong: {text}"),
-            Failure::NoProgress(text) => write!(formatter, "no progress: {text}"),
-            Failure::Crash(text) => write!(formatter, "crash: {text}"),
-        }
+        let (kind, text) = match self {
+            Failure::Wrong(text) => (WRONG, text),
+            Failure::NoProgress(text) => (NO_PROGRESS, text),
+            Failure::Crash(text) => (CRASH, text),
+        };
+        write!(formatter, "{kind}: {text}")
     }
 }
 
 impl Failure {
+    /// Reads what was displayed; None for anything else.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let (kind, text) = text.split_once(": ")?;
+        match kind {
+            WRONG => Some(Failure::Wrong(text.to_string())),
+            NO_PROGRESS => Some(Failure::NoProgress(text.to_string())),
+            CRASH => Some(Failure::Crash(text.to_string())),
+            _ => None,
+        }
+    }
+
     /// Tells whether two failures are of one kind, for shrinking.
     pub fn is_like(&self, other: &Failure) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)

@@ -35,7 +35,7 @@ pub struct Event {
     pub kind: EventKind,
     pub canister: Principal,
     pub method: String,
-    /// First eight bytes of SHA-256 of the argument, and of the answer.
+    /// XXH3 of the argument, and of the answer.
     pub argument_hash: u64,
     pub answer_hash: u64,
     pub instructions: u64,

@@ -70,8 +70,11 @@ const START_STEP: Duration = Duration::from_millis(20);
 /// Seconds without a request after which a server ends by itself, if this command couldn't end it.
 const IDLE_SECONDS_MAX: &str = "600";
 
-/// How often this command asks for something, so that the server goes on.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// How often this command asks for something, so that the server goes on, and it is noticed when it doesn't.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Questions without an answer, one after the other, after which a server counts as gone.
+pub const SILENCES_MAX: u32 = 3;
 
 /// A server that runs until it is dropped.
 pub struct Process {

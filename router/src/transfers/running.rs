@@ -289,10 +289,21 @@ impl Running {
 
     fn rejected(&mut self, code: u32, message: &str, now: u64) -> Next {
         let reason = format!("reject {code}: {message}");
-        if code == NO_CANISTER && matches!(self.stage, TransferStage::TellingTarget | TransferStage::StoppingTarget) {
-            // The source hasn't begun the transfer, or has ended it, and a canister that is deleted never comes back.
-            self.last_failure = Some(bounded_reason(&reason));
-            return Next::TargetGone;
+        if code == NO_CANISTER {
+            // A canister that is deleted never comes back.
+            match self.stage {
+                // The source hasn't begun the transfer, or has ended it, or is gone too.
+                TransferStage::TellingTarget | TransferStage::StoppingTarget => {
+                    self.last_failure = Some(bounded_reason(&reason));
+                    return Next::TargetGone;
+                }
+                // Whether the range is the target's already is the target's to say; it serves nobody else meanwhile.
+                TransferStage::TellingSource | TransferStage::Moving | TransferStage::StoppingSource => {
+                    self.stop.get_or_insert_with(|| bounded_reason(&reason));
+                    return self.continue_with(TransferStage::StoppingTarget, now);
+                }
+                _ => {}
+            }
         }
         if message.contains(NO_METHOD_TEXT) {
             // Such a shard can't have begun, so there is nothing to stop.

@@ -393,6 +393,52 @@ fn a_spare_that_is_deleted_while_the_source_sends_to_it_is_parted_with() {
 }
 
 #[test]
+fn what_becomes_of_the_range_of_a_source_that_is_deleted_is_the_target_s_to_say() {
+    let gone = || Answer::Reject { code: NO_CANISTER, message: "Canister x not found".to_string() };
+    let told = |world: &mut World, end: TransferEnd| {
+        let call = world.expect("cancel_transfer", SPARE);
+        world.reply(call, &CancelTransferResult::Ok(TransferPhase::Ended(end)));
+        assert_eq!(world.next_call(), None);
+        assert_eq!(world.stage(), TransferStage::Ended(end));
+    };
+    let before = [HashRange::FULL, HashRange::EMPTY];
+
+    // Before it begins.
+    let (mut world, _) = World::splitting();
+    world.measure();
+    let call = world.expect("begin_transfer", SPARE);
+    world.reply(call, &BeginTransferResult::Ok(()));
+    let call = world.expect("begin_transfer", SHARD);
+    world.answer(call, gone());
+    told(&mut world, TransferEnd::Cancelled);
+    assert_eq!(world.ranges(), before);
+    assert!(world.transfers.status()[0].last_failure.as_ref().is_some_and(|reason| reason.contains("not found")));
+
+    // While the range moves: the target has it already, or not.
+    for (end, after) in [(TransferEnd::Done, [lower(), upper()]), (TransferEnd::Cancelled, before)] {
+        let (mut world, _) = World::splitting();
+        world.begin();
+        let call = world.expect("transfer_progress", SHARD);
+        world.answer(call, gone());
+        told(&mut world, end);
+        assert_eq!(world.ranges(), after);
+    }
+
+    // While it is told to stop; and the target is deleted too.
+    let (mut world, id) = World::splitting();
+    world.begin();
+    world.transfers.stop(id, "enough").unwrap();
+    let call = world.expect("cancel_transfer", SHARD);
+    world.answer(call, gone());
+    let call = world.expect("cancel_transfer", SPARE);
+    world.answer(call, gone());
+    assert_eq!(world.next_call(), None);
+    assert_eq!(world.stage(), TransferStage::Ended(TransferEnd::Cancelled));
+    assert_eq!(world.ranges(), before);
+    assert_eq!((world.shards[1].left, world.shards[0].left), (Some(true), None));
+}
+
+#[test]
 fn a_refusal_for_good_stops_the_transfer_and_is_told() {
     let (mut world, _) = World::splitting();
     world.measure();

@@ -76,12 +76,14 @@ pub fn run(arguments: &EnumerateArguments) -> ExitCode {
     if arguments.list {
         return list(&enumeration.rehearse());
     }
+    // Whatever is committed meanwhile, this is what runs.
+    let commit = results::commit();
     let progress = progress_bar(0, "runs");
     let sums = enumeration.run(&progress);
     progress.finish_and_clear();
     report(&sums);
     if let Some(path) = &arguments.output
-        && let Err(error) = std::fs::write(path, sums.markdown(&results::commit()))
+        && let Err(error) = std::fs::write(path, sums.markdown(&commit))
     {
         return usage(&format!("{}: {error}", path.display()));
     }

@@ -20,6 +20,20 @@ fn every_edit_fits_the_sources() {
 }
 
 #[test]
+fn the_summary_says_of_every_bug_what_found_it() {
+    let summary = fs::read_to_string(root().join("simulation/planted.txt")).expect("the file exists");
+    let mut lines = summary.lines().skip(1);
+    for planted in ALL {
+        let line = lines.next().unwrap_or_else(|| panic!("no line of {}", planted.name));
+        let mut words = line.split_whitespace();
+        let checker = format!("{:?}", planted.checker);
+        assert_eq!((words.next(), words.next()), (Some(planted.name), Some(&*checker)));
+        assert_eq!(words.next(), Some("found"), "{line}");
+    }
+    assert_eq!(lines.next(), None);
+}
+
+#[test]
 fn each_checker_has_a_bug() {
     let checkers = [
         Checker::ExactlyOnce,
@@ -32,6 +46,7 @@ fn each_checker_has_a_bug() {
         Checker::Cycles,
         Checker::Recovery,
         Checker::TestsOfTransfers,
+        Checker::TrapsOfTheRouter,
         Checker::Uploads,
     ];
     for checker in checkers {

@@ -118,7 +118,7 @@ fn read_line(line: &str, subject: &mut Subject, summary: &mut Summary) -> Option
             summary.failed.push(FailedSeed {
                 seed: seed.parse().ok()?,
                 options: Options::default(),
-                failure: read_failure(failure),
+                failure: Failure::from_text(failure)?,
                 events: Vec::new(),
                 shrunk: None,
             });
@@ -126,15 +126,4 @@ fn read_line(line: &str, subject: &mut Subject, summary: &mut Summary) -> Option
         _ => return None,
     }
     Some(())
-}
-
-fn read_failure(text: &str) -> Failure {
-    let of = |kind: &str| text.strip_prefix(kind).map(str::to_string);
-    if let Some(text) = of("no progress: ") {
-        return Failure::NoProgress(text);
-    }
-    if let Some(text) = of("crash: ") {
-        return Failure::Crash(text);
-    }
-    Failure::Wrong(of("wrong: ").unwrap_or_else(|| text.to_string()))
 }

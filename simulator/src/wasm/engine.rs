@@ -20,10 +20,11 @@ use crate::limits::MIB;
 
 /// Compiled modules kept; the least recently used one goes first. A module takes about three times its Wasm.
 const MODULES_MAX: usize = 64;
-/// Bytes of stack for Wasm. Threads that execute need [`STACK_BYTES`], for the host's frames on top.
-const WASM_STACK_BYTES: usize = 16 * MIB as usize;
+/// Bytes of stack for Wasm, as the replica gives it. Threads that execute need [`STACK_BYTES`], for the host's frames on
+/// top.
+const WASM_STACK_BYTES: usize = 5 * MIB as usize;
 /// Bytes of stack of a thread that calls [`super::Runtime::execute`].
-pub const STACK_BYTES: usize = 32 * MIB as usize;
+pub const STACK_BYTES: usize = 16 * MIB as usize;
 
 /// Compiles canister modules; one per process.
 pub struct Engine {

@@ -1,9 +1,10 @@
 //! Heaps: finding the pages that an execution dirtied, keeping or dropping them.
 //!
 //! On Linux a heap is a private mapping of its part of an anonymous file that holds the contents as committed: pages
-//! written since are private copies, which `/proc/self/pagemap` tells apart. Keeping them means writing them to the file
-//! and protecting the copies, so that it is seen when they are written again; dropping them, `madvise(MADV_DONTNEED)`.
-//! Where that doesn't work, the heap is compared with a copy of what was committed.
+//! written since are private copies, which `/proc/self/pagemap` tells apart. Keeping them means writing them to the
+//! file; dropping them, `madvise(MADV_DONTNEED)`. (Protecting kept copies by userfaultfd instead spares their copying
+//! and takes a twentieth less time; but a page that the system moves meanwhile comes back unprotected, and counts as
+//! written though it wasn't.) Where that doesn't work, the heap is compared with a copy of what was committed.
 //! The comparison misses pages that were written with what they held already (about a tenth of the dirty pages of a
 //! Rust canister), so it charges fewer instructions; seeds replay only with the same way.
 
@@ -43,12 +44,6 @@ pub struct Heap {
     hashes: BTreeMap<usize, u64>,
     sum: u64,
     stale: BTreeSet<usize>,
-    /// Private copies that the mapping may still have of what is committed.
-    #[cfg(target_os = "linux")]
-    copies: usize,
-    /// Whether the pages that were found dirty last are protected already.
-    #[cfg(target_os = "linux")]
-    are_protected: bool,
 }
 
 enum Store {
@@ -68,16 +63,7 @@ impl Heap {
     }
 
     fn with(store: Store) -> Self {
-        Self {
-            store,
-            hashes: BTreeMap::new(),
-            sum: 0,
-            stale: BTreeSet::new(),
-            #[cfg(target_os = "linux")]
-            copies: 0,
-            #[cfg(target_os = "linux")]
-            are_protected: false,
-        }
+        Self { store, hashes: BTreeMap::new(), sum: 0, stale: BTreeSet::new() }
     }
 
     /// Returns the file that the next instance has to map, if contents live in one.
@@ -89,16 +75,11 @@ impl Heap {
         }
     }
 
-    /// Lists the pages of `live` that were dirtied since the last `keep` or `drop_changes`, in order. One of the two has
-    /// to follow; `keeps`: it will most likely be `keep`, which is cheaper then.
-    pub fn dirty(&mut self, live: &[u8], keeps: bool) -> Vec<usize> {
+    /// Lists the pages of `live` that were dirtied since the last `keep` or `drop_changes`, in order.
+    pub fn dirty(&self, live: &[u8]) -> Vec<usize> {
         match &self.store {
             #[cfg(target_os = "linux")]
-            Store::File(_) => {
-                let (dirty, are_protected) = mapped::dirty(live, keeps);
-                self.are_protected = are_protected;
-                dirty
-            }
+            Store::File(_) => mapped::dirty(live),
             Store::Copy(copy) => {
                 let pages = live.chunks_exact(PAGE_BYTES).enumerate();
                 pages.filter(|(index, page)| *page != committed(copy, *index)).map(|(index, _)| index).collect()
@@ -121,7 +102,7 @@ impl Heap {
                     let range = first * PAGE_BYTES..(last + 1) * PAGE_BYTES;
                     file.write(range.start, &live[range]);
                 }
-                mapped::settle(live, dirty, std::mem::take(&mut self.are_protected), &mut self.copies);
+                mapped::discard(live, dirty);
             }
             Store::Copy(copy) => {
                 copy.resize(live.len().max(copy.len()), 0);

@@ -90,7 +90,7 @@ impl Runtime {
             log: None,
         })?;
         let bytes = live.heap();
-        let dirty = heap.dirty(bytes, true);
+        let dirty = heap.dirty(bytes);
         heap.keep(bytes, &dirty, None);
         let globals = live.globals();
         let (base, dirty, undo) = (None, Vec::new(), Undo::new());
@@ -111,14 +111,13 @@ impl Runtime {
         let point = self.begin();
         let max = system.instructions_max;
         let (charge_dirty_pages, limit) = (system.memory.charge_dirty_pages, system.memory.wasm_memory_limit_bytes);
-        let keeps = system.context.keeps_changes();
         self.live.enter(system);
         let outcome = self.live.run(entry);
         let (mut system, left) = self.live.leave();
         self.has_run = true;
 
         let heap_bytes = self.heap_bytes();
-        let dirty = self.heap.dirty(self.live.heap(), keeps);
+        let dirty = self.heap.dirty(self.live.heap());
         let mut result = outcome.map_err(|error| self.live.trap(&error, left, max));
         if result.is_ok() && left < 0 {
             result = Err(out_of_instructions(max));

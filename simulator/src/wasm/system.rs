@@ -34,19 +34,6 @@ pub enum Context {
     Task,
 }
 
-impl Context {
-    /// Tells whether what is changed is kept if all goes well; else it is dropped in any case.
-    pub fn keeps_changes(self) -> bool {
-        use Context::{
-            CompositeCleanup, CompositeQuery, CompositeRejectCallback, CompositeReplyCallback, Inspect, Query,
-            ReplicatedQuery,
-        };
-        let drops = matches!(self, Query | CompositeQuery | ReplicatedQuery | Inspect)
-            || matches!(self, CompositeReplyCallback | CompositeRejectCallback | CompositeCleanup);
-        !drops
-    }
-}
-
 /// Which code to enter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {

@@ -14,7 +14,7 @@ use super::ic0;
 use super::instrument::PREFIX;
 use crate::limits::{GIB, MIB, WASM_PAGE_BYTES};
 
-pub const MODULE_BYTES_MAX: usize = 100 * MIB as usize;
+pub const MODULE_BYTES_MAX: usize = super::gzip::MODULE_BYTES_MAX as usize;
 pub const CODE_BYTES_MAX: usize = 11 * MIB as usize;
 pub const FUNCTIONS_MAX: usize = 50_000;
 /// Complexity of one function, here the number of its operators.

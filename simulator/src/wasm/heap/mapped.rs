@@ -13,16 +13,12 @@ use super::runs;
 use crate::limits::GIB;
 use crate::wasm::fingerprint::PAGE_BYTES;
 
-mod protection;
 mod scan;
 
 /// Bytes of address space of any heap; the largest heap that is allowed.
 const HEAP_BYTES_MAX: usize = 6 * GIB as usize;
 /// Runs of dirty pages up to which they are discarded one by one; beyond, the whole heap is.
 const RUNS_MAX: usize = 64;
-/// Private copies of one heap that are kept protected, counted as often as they were kept: 64 MiB. Beyond, all are
-/// dropped, so that a heap takes little more memory than its file.
-const COPIES_MAX: usize = 16_384;
 /// Entries of the page map that are read at once.
 const ENTRIES: usize = 4096;
 const ENTRY_BYTES: usize = 8;
@@ -169,7 +165,7 @@ unsafe impl MemoryCreator for Creator {
             None => Arc::new(HeapFile::new().map_err(|error| format!("no file for the heap: {error}"))?),
         };
         let capacity = reserved.unwrap_or(0).max(HEAP_BYTES_MAX);
-        let mut mapping = Mapping::new(file.clone(), capacity, guard, protects())?;
+        let mut mapping = Mapping::new(file.clone(), capacity, guard)?;
         mapping.grow_to(minimum).map_err(|error| error.to_string())?;
         NEXT.set(Some(file));
         Ok(Box::new(mapping))
@@ -191,7 +187,7 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    fn new(file: Arc<HeapFile>, capacity: usize, guard: usize, is_protected: bool) -> Result<Self, String> {
+    fn new(file: Arc<HeapFile>, capacity: usize, guard: usize) -> Result<Self, String> {
         let total = capacity + guard;
         let flags = libc::MAP_PRIVATE | libc::MAP_NORESERVE;
         // SAFETY: a new mapping at an address that the system chooses; nothing is accessible in it yet.
@@ -205,19 +201,7 @@ impl Mapping {
             libc::madvise(base, total, libc::MADV_NOHUGEPAGE);
             base
         };
-        let mapping = Self { _file: file, base: base.cast(), size: 0, capacity, total };
-        if is_protected {
-            protection::register(base, total).map_err(|error| format!("no protection of the heap: {error}"))?;
-        }
-        Ok(mapping)
-    }
-}
-
-impl Mapping {
-    /// Gives access to what was grown.
-    fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: these bytes are accessible, and borrowed with the mapping.
-        unsafe { std::slice::from_raw_parts_mut(self.base, self.size) }
+        Ok(Self { _file: file, base: base.cast(), size: 0, capacity, total })
     }
 }
 
@@ -264,15 +248,9 @@ fn pagemap() -> Option<&'static File> {
     PAGEMAP.get_or_init(|| File::open("/proc/self/pagemap").ok()).as_ref()
 }
 
-/// Lists the pages of a heap that are private copies written since they were kept.
-///
-/// `settles`: where the system can, they are protected at once, for [`settle`] to keep them; the second value tells.
-pub fn dirty(live: &[u8], settles: bool) -> (Vec<usize>, bool) {
-    let protect = settles && protects();
-    match scan::dirty(live, protect) {
-        Some(dirty) => (dirty, protect),
-        None => (dirty_by_entries(live), false),
-    }
+/// Lists the pages of a heap that are private copies.
+pub fn dirty(live: &[u8]) -> Vec<usize> {
+    scan::dirty(live).unwrap_or_else(|| dirty_by_entries(live))
 }
 
 /// The same by reading the page map's entry of every page.
@@ -295,22 +273,6 @@ fn dirty_by_entries(live: &[u8]) -> Vec<usize> {
         done += ENTRIES;
     }
     dirty
-}
-
-/// Makes pages clean whose contents the file has now. Their private copies stay, protected, where the system can; up to
-/// [`COPIES_MAX`], of which `copies` counts how many there may be. `are_protected`: [`dirty`] has done it.
-pub fn settle(live: &mut [u8], dirty: &[usize], are_protected: bool, copies: &mut usize) {
-    let (Some(first), Some(last)) = (dirty.first(), dirty.last()) else { return };
-    if !protects() {
-        return discard(live, dirty);
-    }
-    *copies += dirty.len();
-    if *copies > COPIES_MAX {
-        *copies = 0;
-        return discard_all(live);
-    }
-    let are_protected = are_protected || scan::protect(&mut live[first * PAGE_BYTES..(last + 1) * PAGE_BYTES]);
-    assert!(are_protected, "INVARIANT: what could be protected once can be again");
 }
 
 /// Drops the private copies of these pages; what the file holds appears again.
@@ -344,58 +306,24 @@ pub fn works() -> bool {
     probe().unwrap_or(false)
 }
 
-/// Tells whether private copies can be protected.
-fn protects() -> bool {
-    static PROTECTS: OnceLock<bool> = OnceLock::new();
-    *PROTECTS.get_or_init(|| protection::is_there() && probe_protection().unwrap_or(false))
-}
-
-/// Pages of the heaps that are tried out.
-const PROBE_PAGES: usize = 4;
-
-/// Makes a small heap that nobody else knows.
-fn probe_heap(is_protected: bool) -> Option<(Arc<HeapFile>, Mapping)> {
+fn probe() -> Option<bool> {
+    const PAGES: usize = 4;
     let file = Arc::new(HeapFile::new().ok()?);
     file.write(0, &[1; PAGE_BYTES]);
-    let mut mapping = Mapping::new(file.clone(), HEAP_BYTES_MAX, 0, is_protected).ok()?;
-    mapping.grow_to(PROBE_PAGES * PAGE_BYTES).ok()?;
-    Some((file, mapping))
-}
-
-fn probe() -> Option<bool> {
-    let (_, mut mapping) = probe_heap(false)?;
-    let live = mapping.bytes();
-    let mut entries = [0; PROBE_PAGES * ENTRY_BYTES];
+    let mut mapping = Mapping::new(file, HEAP_BYTES_MAX, 0).ok()?;
+    mapping.grow_to(PAGES * PAGE_BYTES).ok()?;
+    // SAFETY: these bytes were made accessible just now, and only this function knows of them.
+    let live = unsafe { std::slice::from_raw_parts_mut(mapping.base, PAGES * PAGE_BYTES) };
+    let mut entries = [0; PAGES * ENTRY_BYTES];
     let offset = live.as_ptr() as usize / PAGE_BYTES * ENTRY_BYTES;
     pagemap()?.read_exact_at(&mut entries, offset as u64).ok()?;
     let read = std::hint::black_box(live[0]) == 1 && std::hint::black_box(live[3 * PAGE_BYTES]) == 0;
     live[PAGE_BYTES] = 7;
     live[2 * PAGE_BYTES] = 0;
     std::hint::black_box(&mut *live);
-    let found = dirty(live, false).0 == [1, 2] && dirty_by_entries(live) == [1, 2];
+    let found = dirty(live) == [1, 2] && dirty_by_entries(live) == [1, 2];
     discard(live, &[1, 2]);
-    Some(read && found && live[PAGE_BYTES] == 0 && dirty(live, false).0.is_empty())
-}
-
-/// Keeps a page, writes it again, drops it, and writes it once more.
-fn probe_protection() -> Option<bool> {
-    let (file, mut mapping) = probe_heap(true)?;
-    let live = mapping.bytes();
-    let write = |live: &mut [u8], value| {
-        live[PAGE_BYTES] = value;
-        std::hint::black_box(live);
-    };
-    write(live, 7);
-    let first = scan::dirty(live, false)? == [1];
-    file.write(PAGE_BYTES, &live[PAGE_BYTES..2 * PAGE_BYTES]);
-    let kept =
-        scan::protect(live) && scan::dirty(live, false)?.is_empty() && std::hint::black_box(live[PAGE_BYTES]) == 7;
-    write(live, 8);
-    let again = scan::dirty(live, false)? == [1];
-    discard_all(live);
-    let dropped = scan::dirty(live, false)?.is_empty() && std::hint::black_box(live[PAGE_BYTES]) == 7;
-    write(live, 9);
-    Some(first && kept && again && dropped && scan::dirty(live, false)? == [1])
+    Some(read && found && live[PAGE_BYTES] == 0 && dirty(live).is_empty())
 }
 
 #[cfg(test)]
