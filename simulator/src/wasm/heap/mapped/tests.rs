@@ -19,7 +19,7 @@ fn mapping() -> (Heap, Mapping) {
 #[test]
 fn pages_are_dirty_from_a_write_until_they_are_kept_or_dropped() {
     let mut random = ChaCha8Rng::seed_from_u64(11);
-    let (mut heap, mut mapping) = mapping();
+    let (mut heap, mapping) = mapping();
     let (mut committed, mut kept, mut held) = (vec![0; PAGES], vec![0; PAGES], vec![0; PAGES]);
     let mut undo = Undo::new();
     for round in 0..ROUNDS {
