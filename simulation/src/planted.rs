@@ -33,7 +33,8 @@ pub enum Checker {
     Canisters,
     Cycles,
     Recovery,
-    /// The shard's own tests of transfers, whose two ends have clocks of their own: on one subnet all have the same.
+    /// The shard's own tests of transfers and imports: both ends have clocks of their own, which are the same on one
+    /// subnet, and batches come later than calls do that are waited for.
     TestsOfTransfers,
     /// The enumeration's transfers in which a message of the router traps, and no administrator wakes it up.
     TrapsOfTheRouter,
@@ -509,7 +510,7 @@ thread_local! {
     },
     Planted {
         name: "transfer-takes-in-older",
-        checker: Checker::Linearizability,
+        checker: Checker::TestsOfTransfers,
         edits: &[Edit {
             file: "shard/src/store/transfer.rs",
             find: "record.header.version >= import.version",

@@ -47,8 +47,10 @@ impl Workshop {
             let text = String::from_utf8_lossy(&built.stderr);
             return Err(format!("the shard's tests with the bug can't be built: {text}"));
         }
-        let tested =
-            self.cargo(&sources, &["test", "--release", "--package", "canopy-shard", "--lib", "transfer::"])?;
+        let tested = self.cargo(
+            &sources,
+            &["test", "--release", "--package", "canopy-shard", "--lib", "--", "transfer::", "import_"],
+        )?;
         let text = String::from_utf8_lossy(&tested.stdout);
         let failed = text.lines().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
         Ok(failed.map(str::to_string))
