@@ -86,15 +86,10 @@ impl World {
 
     /// Asks the router how it is.
     pub fn status(&mut self) -> Status {
-        self.query::<StatusResult>(self.router, "status").expect("a writer may read the status")
-    }
-
-    /// Queries a method that takes nothing.
-    pub fn query<R: CandidType + DeserializeOwned>(&mut self, canister: Principal, method: &str) -> R {
-        let call = self.message(canister, method, candid::encode_args(()).expect("nothing can be encoded"));
+        let call = self.message(self.router, "status", candid::encode_args(()).expect("nothing can be encoded"));
         let reply = self.instance.query(call).expect("the call makes sense");
-        let reply = reply.unwrap_or_else(|error| panic!("{method}: {}", error.message));
-        decode(&reply).unwrap_or_else(|error| panic!("{method} answered something else: {error:?}"))
+        let reply = reply.unwrap_or_else(|error| panic!("status: {}", error.message));
+        decode::<StatusResult>(&reply).expect("a status").expect("a writer may read the status")
     }
 
     fn install(&mut self, wasm: &[u8], argument: Vec<u8>) -> Principal {
