@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::case::CAMPAIGN_OPERATIONS;
+use crate::enumeration::{Kind, Trouble};
 use crate::faults::FaultName;
 
 /// Seeds of the campaign, and seconds within which they must have been run.
@@ -34,5 +35,22 @@ fn the_whole_campaign_ran_in_time_and_found_nothing() {
     assert!(number(row(&page, "seconds")[0]) <= SECONDS_MAX);
     for fault in FaultName::ALL {
         row(&page, fault.text()).into_iter().for_each(|cell| assert!(number(cell) > 0, "{}", fault.text()));
+    }
+}
+
+#[test]
+fn the_whole_enumeration_found_nothing() {
+    let page = page("enumeration.md");
+    assert_eq!(row(&page, "verdict"), ["nothing found"]);
+    let sections: Vec<&str> = page.split("\n## ").collect();
+    for kind in Kind::ALL {
+        let section = sections.iter().find(|section| section.starts_with(kind.text())).expect("a section of the kind");
+        let steps = section.lines().nth(2).and_then(|line| line.strip_suffix(" steps.")).expect("the count of steps");
+        assert!(number(steps) > 0);
+        // What happens after a retirement's transfer can't be cancelled.
+        let comes = |trouble: &Trouble| (kind, *trouble) != (Kind::Retire, Trouble::Cancel);
+        for trouble in Trouble::ALL.into_iter().filter(comes) {
+            assert!(row(section, trouble.text()).len() == 5, "{} {}", kind.text(), trouble.text());
+        }
     }
 }
