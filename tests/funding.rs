@@ -12,7 +12,7 @@ use canopy_types::transfer::{TransferEnd, TransferStage, TransferStatus};
 
 use crate::cluster::{Cluster, Pace, T, cycles_of};
 use crate::people::owner;
-use crate::split::{FIRST, SECOND, check, filled, filled_with, merge, split, stage, wait_for_end};
+use crate::split::{FIRST, SECOND, check, filled, filled_with, make_spare, merge, split, stage, wait_for_end};
 
 /// Less than a shard keeps for its clients (200 G), and enough to serve.
 const LITTLE_CYCLES: u128 = 120_000_000_000;
@@ -60,10 +60,7 @@ fn poor(records: u32) -> (Cluster, BTreeMap<Vec<u8>, Vec<u8>>) {
 
 /// Waits for a spare.
 fn with_spare(cluster: &Cluster) {
-    set(cluster, SetPolicyArguments { spares_min: Some(1), ..SetPolicyArguments::default() });
-    cluster.wait("done with its spare", Pace::BRISK, |status| {
-        status.shards.len() == 2 && status.shards.iter().all(|shard| shard.stage == ShardStage::Open)
-    });
+    make_spare(cluster);
     set(cluster, SetPolicyArguments { spares_min: Some(0), ..SetPolicyArguments::default() });
 }
 

@@ -7,7 +7,7 @@ use canopy_types::transfer::{TransferEnd, TransferStage};
 
 use crate::cluster::{Cluster, Pace};
 use crate::people::{administrator, reader};
-use crate::split::{FIRST, check, filled, merge, split, stage, stop, wait_for_end};
+use crate::split::{FIRST, check, filled, filled_in_two, make_spare, merge, split, stage, stop, wait_for_end};
 
 fn delete(cluster: &Cluster, shard: Principal) {
     cluster.stop(shard, administrator());
@@ -22,11 +22,7 @@ fn why(status: &Status) -> String {
 #[test]
 fn a_spare_that_was_deleted_is_parted_with_and_another_one_is_split_to() {
     let (cluster, model) = filled(40, 1_000);
-    let policy = canopy_types::policy::SetPolicyArguments { spares_min: Some(1), ..Default::default() };
-    cluster.set_policy(&policy).expect("one spare may be wanted");
-    let has_spare =
-        |status: &Status| status.shards.len() == 2 && status.shards[1].stage == canopy_types::status::ShardStage::Open;
-    let spare = cluster.wait("done with its spare", Pace::BRISK, has_spare).shards[1].canister.expect("it was made");
+    let spare = make_spare(&cluster);
     delete(&cluster, spare);
     let id = split(&cluster, FIRST, None).expect("the router doesn't know yet");
     assert_eq!(wait_for_end(&cluster, id), TransferEnd::Cancelled);
@@ -65,10 +61,7 @@ fn a_target_that_is_deleted_on_the_way_costs_nothing_but_the_transfer() {
 
 #[test]
 fn a_source_that_is_deleted_on_the_way_is_not_waited_for() {
-    let (cluster, model) = filled(300, 200_000);
-    let first = split(&cluster, FIRST, None).expect("the only shard can be split");
-    assert_eq!(wait_for_end(&cluster, first), TransferEnd::Done);
-    check(&cluster, &model);
+    let (cluster, model) = filled_in_two(300, 200_000);
     let [kept, lost] = cluster.shards()[..] else { panic!("two shards") };
     let of_kept = cluster.info(kept).records;
     let id = merge(&cluster, ShardIndex(1), FIRST).expect("they are neighbours");
@@ -90,10 +83,7 @@ fn a_source_that_is_deleted_on_the_way_is_not_waited_for() {
 
 #[test]
 fn a_source_that_is_deleted_before_it_begins_gives_nothing_away() {
-    let (cluster, model) = filled(40, 1_000);
-    let first = split(&cluster, FIRST, None).expect("the only shard can be split");
-    assert_eq!(wait_for_end(&cluster, first), TransferEnd::Done);
-    check(&cluster, &model);
+    let (cluster, _) = filled_in_two(40, 1_000);
     let [kept, lost] = cluster.shards()[..] else { panic!("two shards") };
     let of_kept = cluster.info(kept).records;
     delete(&cluster, lost);

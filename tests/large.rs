@@ -11,14 +11,12 @@ use canopy_client::{
     UploadFault, UploadState, WINDOW, WriteError,
 };
 use canopy_types::limits::CHUNK_BYTES;
-use canopy_types::policy::SetPolicyArguments;
-use canopy_types::status::{ShardStage, Status};
 use canopy_types::transfer::{TransferEnd, TransferStage};
 use canopy_types::{ShardIndex, TransferId, UploadId};
 
 use crate::cluster::{Cluster, Pace, T};
 use crate::people::writer;
-use crate::split::{FIRST, filled_with, split, stage, wait_for_end};
+use crate::split::{FIRST, filled_with, make_spare, split, stage, wait_for_end};
 
 /// Passes calls on, counts them by method, and can lose replies.
 struct Counted {
@@ -209,50 +207,71 @@ fn splits_are_followed_while_a_value_is_uploaded_and_read() {
     assert!(read == value);
 }
 
-/// A source under which the first shard is split from the second reading on, a round per reading.
+/// A source and a sink under which the first shard is split from the second piece on, a round per piece.
 struct Splitting<'s> {
     cluster: &'s Cluster,
-    value: &'s [u8],
+    unread: &'s [u8],
+    written: Vec<u8>,
+    pieces: u32,
     split: Option<TransferId>,
-    readings: u32,
-    /// Readings during which the range moved.
+    /// Pieces that came while the range moved.
     while_moving: u32,
 }
 
-impl Source for Splitting<'_> {
-    fn read(&mut self, bytes: usize) -> Result<Vec<u8>, String> {
-        self.readings += 1;
-        if self.readings == 2 {
+impl<'s> Splitting<'s> {
+    fn new(cluster: &'s Cluster, unread: &'s [u8]) -> Self {
+        make_spare(cluster);
+        Self { cluster, unread, written: vec![], pieces: 0, split: None, while_moving: 0 }
+    }
+
+    fn piece(&mut self) {
+        self.pieces += 1;
+        if self.pieces == 2 {
             self.split = Some(split(self.cluster, FIRST, None).expect("it may be split"));
         }
         let moves = |id| stage(&self.cluster.status(), id) == TransferStage::Moving;
         self.while_moving += u32::from(self.split.is_some_and(moves));
         self.cluster.turn(Pace::ROUND_BY_ROUND);
-        self.value.read(bytes)
+    }
+
+    /// Waits for the end of the split, which some pieces must have met.
+    fn end(self) -> Vec<u8> {
+        assert!(self.while_moving > 0, "the pieces and the transfer met");
+        assert_eq!(wait_for_end(self.cluster, self.split.expect("it was begun")), TransferEnd::Done);
+        self.written
+    }
+}
+
+impl Source for Splitting<'_> {
+    fn read(&mut self, bytes: usize) -> Result<Vec<u8>, String> {
+        self.piece();
+        self.unread.read(bytes)
+    }
+}
+
+impl Sink for Splitting<'_> {
+    fn write(&mut self, bytes: Vec<u8>) -> Result<(), String> {
+        self.piece();
+        self.written.write(bytes)
+    }
+
+    fn restart(&mut self) -> Result<(), String> {
+        Err("nothing was replaced".to_string())
     }
 }
 
 #[test]
 fn a_value_is_uploaded_and_read_while_its_range_moves() {
     let (cluster, model) = filled_with(Cluster::builder().initial_shards(1).shard_cycles(10 * T).ready(), 100, 200_000);
-    let policy = SetPolicyArguments { spares_min: Some(1), ..SetPolicyArguments::default() };
-    cluster.set_policy(&policy).expect("one spare may be wanted");
-    let has_spare = |status: &Status| status.shards.get(1).is_some_and(|shard| shard.stage == ShardStage::Open);
-    cluster.wait("done with its spare", Pace::BRISK, has_spare);
     let client = client(&cluster, Routing::Direct);
     let value = value(1, 12 * CHUNK_BYTES);
     let put = LargePut { window: 1, ..LargePut::new("key", UploadId([5; 16]), value.len() as u64) };
-    let mut source = Splitting { cluster: &cluster, value: &value, split: None, readings: 0, while_moving: 0 };
+    let mut source = Splitting::new(&cluster, &value);
     block_on(client.put_large(&put, &mut source)).expect("done");
-    assert!(source.while_moving > 0, "the upload and the transfer met");
-    assert_eq!(wait_for_end(&cluster, source.split.expect("it was begun")), TransferEnd::Done);
-
-    let begun = Cell::new(None);
-    let begin = || begun.set(Some(split(&cluster, FIRST, None).expect("it may be split again")));
-    let mut sink = Disturbed { bytes: vec![], disturb: Some(&begin), restarts: 0 };
+    source.end();
+    let mut sink = Splitting::new(&cluster, &[]);
     block_on(client.get_large("key", 1, &mut sink)).expect("answered").expect("it was put");
-    assert!(sink.bytes == value && sink.restarts == 0);
-    assert_eq!(wait_for_end(&cluster, begun.get().expect("it was begun")), TransferEnd::Done);
+    assert!(sink.end() == value);
     let mut read = vec![];
     block_on(client.get_large("key", WINDOW, &mut read)).expect("answered").expect("it was put");
     assert!(read == value);

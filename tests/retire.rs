@@ -10,7 +10,7 @@ use canopy_types::{Epoch, HashRange, ShardIndex};
 
 use crate::cluster::{Cluster, Pace};
 use crate::people::administrator;
-use crate::split::{FIRST, SECOND, check, filled, merge, split, wait_for_end};
+use crate::split::{FIRST, SECOND, check, filled, filled_in_two, merge, split, wait_for_end};
 
 fn retire(cluster: &Cluster, shard: ShardIndex, into: Option<ShardIndex>, leave: bool) -> RetireShardResult {
     let arguments = RetireShardArguments { shard, into, leave: Some(leave) };
@@ -93,10 +93,7 @@ fn a_shard_that_the_router_parts_with_is_gone_from_its_list_and_never_used_again
 
 #[test]
 fn an_emptied_shard_keeps_its_memory_while_another_may_need_its_word() {
-    let (cluster, model) = filled(30, 1_000);
-    let id = split(&cluster, FIRST, None).expect("the only shard can be split");
-    assert_eq!(wait_for_end(&cluster, id), TransferEnd::Done);
-    check(&cluster, &model);
+    let (cluster, model) = filled_in_two(30, 1_000);
     let first = cluster.shards()[0];
     let id = merge(&cluster, SECOND, FIRST).expect("neighbours can be merged");
     assert_eq!(wait_for_end(&cluster, id), TransferEnd::Done);

@@ -6,8 +6,9 @@ use candid::Principal;
 use canopy_artifacts::SHARD_WASM;
 use canopy_types::api::Operation;
 use canopy_types::codec::{decode, encode};
+use canopy_types::policy::SetPolicyArguments;
 use canopy_types::shard::ShardError;
-use canopy_types::status::Status;
+use canopy_types::status::{ShardStage, Status};
 use canopy_types::transfer::{
     ImportArguments, ImportResult, MergeShardArguments, MoveError, MoveResult, SplitShardArguments,
     StopTransferArguments, StopTransferResult, TransferEnd, TransferError, TransferPhase, TransferStage,
@@ -71,6 +72,27 @@ pub fn filled_with(cluster: Cluster, records: u32, value_bytes: usize) -> (Clust
         model.insert(key, value);
     }
     (cluster, model)
+}
+
+/// As [`filled`], and then split: two shards, each with half of the hashes.
+pub fn filled_in_two(records: u32, value_bytes: usize) -> (Cluster, BTreeMap<Vec<u8>, Vec<u8>>) {
+    let (cluster, model) = filled(records, value_bytes);
+    let id = split(&cluster, FIRST, None).expect("the only shard can be split");
+    assert_eq!(wait_for_end(&cluster, id), TransferEnd::Done);
+    check(&cluster, &model);
+    (cluster, model)
+}
+
+/// Has the router keep a spare, waits for it, and tells which canister it is.
+pub fn make_spare(cluster: &Cluster) -> Principal {
+    let policy = SetPolicyArguments { spares_min: Some(1), ..SetPolicyArguments::default() };
+    cluster.set_policy(&policy).expect("one spare may be wanted");
+    let spare = |status: &Status| {
+        let mut shards = status.shards.iter();
+        shards.find(|shard| shard.range == HashRange::EMPTY && shard.stage == ShardStage::Open)?.canister
+    };
+    let status = cluster.wait("done with its spare", Pace::BRISK, |status| spare(status).is_some());
+    spare(&status).expect("it was just there")
 }
 
 pub fn check(cluster: &Cluster, model: &BTreeMap<Vec<u8>, Vec<u8>>) {
