@@ -171,16 +171,31 @@ fn a_shard_is_split_for_its_stable_memory_without_counting_what_is_free() {
     assert_eq!((why[0].reason, why[0].threshold), (GrowthReason::StableBytes, limit));
 }
 
+/// Bytes by which [`need_heap`] has the memory of a shard's code grow at least.
+const HEAP_STEP: u64 = 512 << 10;
+
+/// Puts a batch as long as a message may be, which a shard holds on its heap.
+fn need_heap(cluster: &Cluster) {
+    let item = |number: u32| PutItem::new(key(number), vec![1; 180_000]);
+    let arguments = PutManyArguments { items: (0..10).map(item).collect(), operation: None };
+    let stored: PutManyResult = cluster.update(cluster.router, writer(), "put_many", &arguments);
+    assert!(stored.expect("the batch is admitted").iter().all(Result::is_ok));
+}
+
 #[test]
 fn a_shard_is_split_for_the_memory_of_its_code_and_not_again_before_that_grows() {
     let cluster = one_shard(SetPolicyArguments::default());
     fill(&cluster, 0);
-    let limit = reading(&cluster, 0).heap_bytes - 1;
+    let limit = reading(&cluster, 0).heap_bytes + HEAP_STEP;
     cluster
         .set_policy(&SetPolicyArguments { split_at_heap_bytes: Some(limit), ..Default::default() })
         .expect("the policy makes sense");
+    wait_in_vain(&cluster, 10);
+    assert!(reading(&cluster, 0).heap_bytes < limit);
+    need_heap(&cluster);
     let why = wait_for_shards(&cluster, 2);
     assert_eq!((why[0].action, why[0].reason), (GrowthAction::Split { shard: FIRST }, GrowthReason::HeapBytes));
+    assert!(why[0].value >= limit && why[0].threshold == limit, "{why:?}");
     for _ in 0..30 {
         cluster.turn(STEADY);
     }
@@ -198,14 +213,24 @@ fn a_shard_whom_the_platform_warns_of_its_memory_is_split() {
     let shard = cluster.shards()[0];
     let told = cluster.pic.canister_status(shard, Some(administrator())).expect("an administrator is told");
     assert_eq!(told.settings.wasm_memory_threshold, 512u64 << 20, "the warning that every shard is made with");
-    let threshold =
-        CanisterSettings { wasm_memory_threshold: Some((4u64 << 30).into()), ..CanisterSettings::default() };
-    cluster.pic.update_canister_settings(shard, Some(administrator()), threshold).expect("administrators may");
-    fill(&cluster, BATCH);
+    // A limit far off, and a warning a step away.
+    let (used, limit) = (reading(&cluster, 0).heap_bytes, 256u64 << 20);
+    let settings = CanisterSettings {
+        wasm_memory_limit: Some(limit.into()),
+        wasm_memory_threshold: Some((limit - used - HEAP_STEP).into()),
+        ..CanisterSettings::default()
+    };
+    cluster.pic.update_canister_settings(shard, Some(administrator()), settings).expect("administrators may");
+    wait_in_vain(&cluster, 10);
+    assert!(!reading(&cluster, 0).low_memory);
+    need_heap(&cluster);
     cluster.turn(STEADY);
     assert!(reading(&cluster, 0).low_memory);
     let why = wait_for_shards(&cluster, 2);
     assert_eq!((why[0].action, why[0].reason), (GrowthAction::Split { shard: FIRST }, GrowthReason::LowMemory));
+    assert!(why[0].value < limit, "{why:?}");
+    // Who is warned still serves.
+    fill(&cluster, BATCH);
 }
 
 /// Has one shard fill until it gets no more memory.

@@ -14,9 +14,11 @@ use canopy_types::transfer::{
     TransferError, TransferPhase, TransferProgressArguments, TransferProgressResult, TransferSide, TransferStage,
 };
 use canopy_types::{
-    BusyReason, Epoch, GetManyArguments, GetManyResult, HashRange, KeyHash, PutArguments, PutError, PutItem,
-    PutManyArguments, PutManyResult, PutResult, ScanArguments, ScanError, ScanResult, TransferId,
+    BusyReason, DeleteError, DeleteItem, DeleteManyArguments, DeleteManyResult, Epoch, GetError, GetManyArguments,
+    GetManyResult, HashRange, KeyHash, PutArguments, PutError, PutItem, PutManyArguments, PutManyResult, PutResult,
+    ScanArguments, ScanError, ScanResult, TransferId,
 };
+use pocket_ic::common::rest::RawMessageId;
 use serde_bytes::ByteBuf;
 
 use crate::cluster::{Cluster, Pace};
@@ -116,6 +118,102 @@ fn batches_go_through_a_split_item_by_item_and_each_is_done_once() {
     assert!(found.expect("the batch is admitted").into_iter().all(|found| found.expect("answered").is_some()));
 }
 
+/// Batches that are under way at the same time, one of each kind, and what became of their items.
+#[derive(Default)]
+struct Batches {
+    /// With the keys that are put.
+    open: Vec<(Vec<Vec<u8>>, [RawMessageId; 3])>,
+    /// Keys whose put is done.
+    put: BTreeSet<Vec<u8>>,
+    done: u64,
+    again: u64,
+}
+
+impl Batches {
+    const ITEMS: usize = 30;
+
+    /// Submits a batch of each kind. Puts and gets are of the records with this number and those behind, deletes of records
+    /// that aren't there.
+    fn submit(&mut self, cluster: &Cluster, number: usize, keys: &[Vec<u8>]) {
+        let chosen: Vec<Vec<u8>> = keys.iter().cycle().skip(number).take(Self::ITEMS).cloned().collect();
+        let puts = chosen.iter().map(|key| PutItem::new(key.clone(), b"new".to_vec())).collect();
+        let gets = chosen.iter().map(|key| ByteBuf::from(key.clone())).collect();
+        let deletes =
+            (0..Self::ITEMS).map(|at| DeleteItem::new(format!("absent {number} {at}").into_bytes())).collect();
+        let submit = |caller, method, arguments| {
+            cluster.pic.submit_call(cluster.router, caller, method, arguments).expect("a batch is accepted")
+        };
+        let messages = [
+            submit(writer(), "put_many", encode(&PutManyArguments { items: puts, operation: None })),
+            submit(reader(), "get_many", encode(&GetManyArguments { keys: gets, include_value: Some(false) })),
+            submit(writer(), "delete_many", encode(&DeleteManyArguments { items: deletes, operation: None })),
+        ];
+        self.open.push((chosen, messages));
+    }
+
+    fn count(&mut self, is_told_to_come_again: impl IntoIterator<Item = bool>) {
+        for again in is_told_to_come_again {
+            *(if again { &mut self.again } else { &mut self.done }) += 1;
+        }
+    }
+
+    /// Waits for all answers.
+    fn hear(&mut self, cluster: &Cluster) {
+        let answer = |message| cluster.pic.await_call(message).expect("a batch is answered, not rejected");
+        for (keys, [puts, gets, deletes]) in std::mem::take(&mut self.open) {
+            let puts: PutManyResult = decode(&answer(puts)).expect("put_many answers what it says");
+            for (key, put) in keys.into_iter().zip(puts.expect("admitted")) {
+                match put {
+                    Ok(_) => _ = self.put.insert(key),
+                    Err(PutError::Busy { reason: BusyReason::RangeMoves, .. }) => {}
+                    Err(ref error) => panic!("{error:?}"),
+                }
+                self.count([put.is_err()]);
+            }
+            let gets: GetManyResult = decode(&answer(gets)).expect("get_many answers what it says");
+            self.count(gets.expect("admitted").into_iter().map(|get| match get {
+                Ok(record) => record.map(|_| false).expect("every record is there"),
+                Err(GetError::Busy { reason: BusyReason::RangeMoves, .. }) => true,
+                Err(error) => panic!("{error:?}"),
+            }));
+            let deletes: DeleteManyResult = decode(&answer(deletes)).expect("delete_many answers what it says");
+            self.count(deletes.expect("admitted").into_iter().map(|delete| match delete {
+                Ok(deleted) => deleted.deleted.is_some_and(|version| panic!("{version:?} wasn't there")),
+                Err(DeleteError::Busy { reason: BusyReason::RangeMoves, .. }) => true,
+                Err(error) => panic!("{error:?}"),
+            }));
+        }
+    }
+}
+
+#[test]
+fn items_of_batches_that_meet_a_closed_range_are_done_at_once() {
+    let (cluster, mut model) = filled(60, 150_000);
+    let keys: Vec<Vec<u8>> = model.keys().cloned().collect();
+    let id = split_first(&cluster);
+    let mut batches = Batches::default();
+    // In every round there is something under way, so that the range isn't closed for any of it unnoticed.
+    for number in 0.. {
+        assert!(number < 400, "the transfer doesn't end: {:#?}", cluster.status());
+        batches.submit(&cluster, number, &keys);
+        cluster.turn(Pace { time: Duration::from_millis(100), rounds: 1 });
+        if batches.open.len() == 40 {
+            batches.hear(&cluster);
+        }
+        if is_over(&cluster, id) {
+            break;
+        }
+    }
+    batches.hear(&cluster);
+    assert_eq!(wait_for_end(&cluster, id), TransferEnd::Done);
+    println!("{} items were done, {} told to come again", batches.done, batches.again);
+    assert!(batches.again * 100 <= batches.done, "{} of {} were told to come again", batches.again, batches.done);
+    for (_, value) in model.iter_mut().filter(|(key, _)| batches.put.contains(*key)) {
+        *value = b"new".to_vec();
+    }
+    check(&cluster, &model);
+}
+
 #[test]
 fn a_scan_that_a_split_overtakes_finds_every_record_once() {
     let (cluster, model) = filled(120, 20_000);
@@ -192,7 +290,7 @@ fn records_that_end_do_so_at_their_new_shard_and_nothing_stays_of_what_was_delet
         loop {
             match cluster.delete(writer(), &key) {
                 Ok(_) => break,
-                Err(canopy_types::DeleteError::Busy { reason: BusyReason::RangeMoves, .. }) => {
+                Err(DeleteError::Busy { reason: BusyReason::RangeMoves, .. }) => {
                     cluster.turn(Pace::BRISK);
                 }
                 Err(error) => panic!("{error:?}"),

@@ -141,6 +141,53 @@ fn lists_that_make_no_deployment_are_refused_and_change_nothing() {
     }
 }
 
+/// Somebody has put an older snapshot back, so that a shard owns again what it gave away.
+#[test]
+fn two_shards_that_own_the_same_range_are_refused_until_one_is_chosen() {
+    let (cluster, model) = filled(20, 1_000);
+    let source = cluster.shards()[0];
+    let paused = |act: &dyn Fn()| {
+        cluster.stop(source, administrator());
+        act();
+        cluster.start(source, administrator());
+    };
+    let whole = std::cell::OnceCell::new();
+    paused(&|| {
+        let taken = cluster.pic.take_canister_snapshot(source, Some(administrator()), None);
+        whole.set(taken.expect("its controller may").id).expect("it is taken once");
+    });
+    let id = split(&cluster, FIRST, None).expect("the only shard can be split");
+    assert_eq!(wait_for_end(&cluster, id), TransferEnd::Done);
+    check(&cluster, &model);
+    let before = cluster.info(source);
+    let (shards, whole) = (cluster.shards(), whole.into_inner().expect("it was taken"));
+    paused(&|| {
+        let loaded = cluster.pic.load_canister_snapshot(source, Some(administrator()), whole.clone());
+        loaded.expect("its controller may");
+    });
+
+    let renewed = new_router(&cluster);
+    shards.iter().for_each(|&shard| adopt(&renewed, shard, renewed.router));
+    let claims: Vec<_> = shards.iter().map(|&shard| renewed.info(shard)).collect();
+    let (old, new) = (&claims[0], &claims[1]);
+    assert!(old.range == HashRange::FULL && old.epoch < before.epoch && new.epoch == before.epoch, "{claims:?}");
+    match recover(&renewed, &shards) {
+        Err(RecoverError::OwnedTwice { one, one_epoch, other, other_epoch, range }) => {
+            let named = BTreeMap::from([(one, one_epoch), (other, other_epoch)]);
+            assert_eq!(named, BTreeMap::from([(shards[0], old.epoch), (shards[1], new.epoch)]));
+            assert_eq!(range, new.range);
+        }
+        refused => panic!("{refused:?}"),
+    }
+    assert!(!renewed.status().ready && renewed.status().shards.is_empty());
+    assert_eq!((renewed.info(shards[0]).range, renewed.info(shards[1]).range), (old.range, new.range));
+    // Alone, the one that has everything of then is a deployment again.
+    assert_eq!(recover(&renewed, &shards[..1]).expect("it owns all there is").serving, 1);
+    for (key, value) in &model {
+        assert_eq!(renewed.load(key).expect("nothing is lost").value.as_slice(), &value[..]);
+    }
+}
+
 #[test]
 fn a_shard_in_a_transfer_is_not_taken_over() {
     let (cluster, _) = filled(450, 200_000);

@@ -6,13 +6,16 @@
 
 use std::fmt::Write;
 
+use canopy_simulator::event_log::{Event, EventKind};
 use canopy_simulator::instance::MessageId;
+use canopy_types::api::RoutingTableResult;
 use canopy_types::codec::{decode, encode};
 use canopy_types::policy::{SetPolicyArguments, SetPolicyResult};
+use canopy_types::shard::{ShardInfoResult, ShardPutResult};
 use canopy_types::status::ShardStage;
 use canopy_types::transfer::{MoveResult, SplitShardArguments, TransferEnd, TransferStage};
 use canopy_types::wire::{PutManyRef, PutRef};
-use canopy_types::{BusyReason, PutError, PutManyResult, PutResult, ShardIndex, TransferId};
+use canopy_types::{BusyReason, PutError, PutManyResult, ShardIndex, TransferId};
 
 use crate::costs::world::{Used, World};
 use crate::results::report::{decimal, spaced};
@@ -27,17 +30,21 @@ const KEY_BYTES: usize = 32;
 const VALUE_BYTES: usize = 100;
 const FILL_BATCH: u64 = 1_000;
 
-/// Writers, each with one write under way.
+/// Writers, each with one batch under way, and writes of a batch: so many that shards are busy.
 const WRITERS: usize = 20;
+const BATCH: u64 = 50;
 /// Time from one round to the next, in nanoseconds: 0.4 s.
 const ROUND_NANOSECONDS: u64 = 400_000_000;
 /// Rounds within which a split must be done.
 const ROUNDS_MAX: u64 = 20_000;
-/// Rounds for which writers are counted at least, before a split and during one.
-const COUNTED_ROUNDS_MIN: u64 = 50;
+/// From one key to the next: far, and none comes again before all have. Every other one is new.
+const KEY_STEP: u64 = 7_919;
+
+/// Rounds for which writers are counted before a split, after as many that aren't.
+const COUNTED_ROUNDS: u64 = 50;
 
 const QUIET: &str = "split";
-const BUSY: &str = "split, with 20 writers";
+const BUSY: &str = "split, with 20 writers of batches";
 
 /// Rounds for which a range may be closed.
 const CLOSED_ROUNDS_BUDGET: u64 = 3;
@@ -45,6 +52,75 @@ const CLOSED_ROUNDS_BUDGET: u64 = 3;
 const REFUSED_BUDGET: u64 = 1_000;
 /// Time that writes may take during a split, in thousandths of what they take else: a twentieth more.
 const SLOWDOWN_BUDGET: u64 = 1_050;
+
+/// A kind of message of which a transfer consists in its shards, and what one may cost: clients come first.
+struct Kind {
+    name: &'static str,
+    is_one: fn(&Event) -> bool,
+    /// As the platform charges them, heap pages included.
+    instructions_max: u64,
+    /// Of heap and stable memory.
+    pages_max: u64,
+}
+
+const KINDS: [Kind; 4] = [
+    Kind {
+        name: "a turn of a shard's timer",
+        is_one: |event| event.kind == EventKind::GlobalTimer,
+        instructions_max: 420_000_000,
+        pages_max: 2_600,
+    },
+    Kind {
+        name: "an import_batch",
+        is_one: |event| event.kind == EventKind::Update && event.method == "import_batch",
+        instructions_max: 65_000_000,
+        pages_max: 3_000,
+    },
+    Kind {
+        name: "a hand_over",
+        is_one: |event| event.kind == EventKind::Update && event.method == "hand_over",
+        instructions_max: 100_000_000,
+        pages_max: 8_000,
+    },
+    Kind {
+        name: "an answer to the source",
+        is_one: |event| matches!(event.kind, EventKind::ReplyCallback | EventKind::RejectCallback),
+        instructions_max: 100_000_000,
+        pages_max: 8_000,
+    },
+];
+
+/// The dearest message of each kind.
+#[derive(Default)]
+struct Dearest {
+    /// The first event that wasn't looked at.
+    next: u64,
+    instructions: [u64; KINDS.len()],
+    pages: [u64; KINDS.len()],
+}
+
+impl Dearest {
+    /// Looks at what was executed since the last time.
+    fn look(&mut self, world: &World) {
+        for event in world.events().filter(|event| world.shards.contains(&event.canister)) {
+            if event.sequence < self.next {
+                continue;
+            }
+            self.next = event.sequence + 1;
+            if let Some(at) = KINDS.iter().position(|kind| (kind.is_one)(event)) {
+                self.instructions[at] = self.instructions[at].max(event.instructions);
+                self.pages[at] = self.pages[at].max(event.pages_dirtied);
+            }
+        }
+    }
+
+    fn add_to(&self, figures: &mut Figures, records: u64) {
+        for (kind, (&instructions, &pages)) in KINDS.iter().zip(self.instructions.iter().zip(&self.pages)) {
+            add(figures, records, kind.name, Measure::Charged, instructions, Some(kind.instructions_max));
+            add(figures, records, kind.name, Measure::PagesMost, pages, Some(kind.pages_max));
+        }
+    }
+}
 
 /// Measures every size: a few minutes.
 pub fn run() -> Figures {
@@ -91,28 +167,37 @@ fn quiet(figures: &mut Figures, records: u64) {
     }
 }
 
-/// Splits while writers go on.
+/// Splits while writers go on, from the command until the source has freed what it gave away.
 fn busy(figures: &mut Figures, records: u64) {
     let mut shard = Shard::filled(records);
     let mut writers = Writers::new(records);
-    for _ in 0..COUNTED_ROUNDS_MIN {
+    let mut probes = Probes::new(&mut shard.world);
+    for _ in 0..COUNTED_ROUNDS {
+        writers.round(&mut shard.world);
+    }
+    writers.counted = Counted::default();
+    for _ in 0..COUNTED_ROUNDS {
         writers.round(&mut shard.world);
     }
     let before = std::mem::take(&mut writers.counted);
+    let mut dearest = Dearest { next: shard.world.next_event(), ..Dearest::default() };
     let id = shard.begin();
     let mut rounds = 0;
-    while !shard.is_done(id) || rounds < COUNTED_ROUNDS_MIN {
+    while !shard.is_done(id) || shard.clears_up() {
         assert!(rounds < ROUNDS_MAX, "the split doesn't end");
+        probes.send(&mut shard.world);
         writers.round(&mut shard.world);
+        probes.hear(&shard.world);
+        dearest.look(&shard.world);
         rounds += 1;
     }
+    dearest.add_to(figures, records);
     let during = writers.counted;
     let per_round = |counted: &Counted, rounds: u64| counted.done as f64 / rounds as f64;
-    let slowdown = per_round(&before, COUNTED_ROUNDS_MIN) / per_round(&during, rounds);
+    let slowdown = per_round(&before, COUNTED_ROUNDS) / per_round(&during, rounds);
     let refused = during.refused * 100_000 / (during.done + during.refused);
-    let closed = during.refusing_rounds;
     add(figures, records, BUSY, Measure::Rounds, rounds * 1_000, None);
-    add(figures, records, BUSY, Measure::ClosedRounds, closed, Some(CLOSED_ROUNDS_BUDGET));
+    add(figures, records, BUSY, Measure::ClosedRounds, probes.closed, Some(CLOSED_ROUNDS_BUDGET));
     add(figures, records, BUSY, Measure::Refused, refused, Some(REFUSED_BUDGET));
     add(figures, records, BUSY, Measure::Slowdown, (slowdown * 1_000.0) as u64, Some(SLOWDOWN_BUDGET));
 }
@@ -171,6 +256,46 @@ impl Shard {
         let transfer = status.transfers.iter().flatten().find(|transfer| transfer.id == id);
         transfer.is_some_and(|transfer| transfer.stage == TransferStage::Ended(TransferEnd::Done))
     }
+
+    /// Tells whether the source still frees what it gave away.
+    fn clears_up(&mut self) -> bool {
+        let info: ShardInfoResult = self.world.query(self.world.shards[0], "info");
+        info.expect("a writer is told").reading.is_some_and(|reading| reading.clears_up)
+    }
+}
+
+/// Writes of a key that moves, one to either end at the same time, past the router.
+struct Probes {
+    key: Vec<u8>,
+    open: Vec<[MessageId; 2]>,
+    /// Writes that neither end took.
+    closed: u64,
+}
+
+impl Probes {
+    fn new(world: &mut World) -> Self {
+        let table: RoutingTableResult = world.query(world.router, "routing_table");
+        let secret = table.expect("a writer is told").hash_secret().expect("its role is its own");
+        let moves = |key: &Vec<u8>| secret.hash(key).0 > u64::MAX / 2;
+        let key = (0..).map(key).find(moves).expect("every other one does");
+        Self { key, open: vec![], closed: 0 }
+    }
+
+    fn send(&mut self, world: &mut World) {
+        let ends = [world.shards[0], world.shards[1]];
+        self.open.push(ends.map(|shard| world.submit(shard, "put", put(&self.key).write())));
+    }
+
+    fn hear(&mut self, world: &World) {
+        self.open.retain(|messages| {
+            let [Some(source), Some(target)] = messages.each_ref().map(|message| world.reply(message)) else {
+                return true;
+            };
+            let took = |reply: &[u8]| decode::<ShardPutResult>(reply).expect("put answers what it says").is_ok();
+            self.closed += u64::from(!took(&source) && !took(&target));
+            false
+        });
+    }
 }
 
 /// What writers saw.
@@ -179,8 +304,6 @@ struct Counted {
     done: u64,
     /// Writes that were told to come again, because their range was closed or too much was changed in it.
     refused: u64,
-    /// Rounds in which any was.
-    refusing_rounds: u64,
 }
 
 /// Writers, and what they wait for.
@@ -200,25 +323,27 @@ impl Writers {
     fn round(&mut self, world: &mut World) {
         for open in &mut self.open {
             if open.is_none() {
-                // Keys far from each other, none twice in a row; every other one is new.
-                self.next += 1;
-                let number = self.next.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (2 * self.records);
-                *open = Some(world.submit(world.router, "put", put(&key(number)).write()));
+                let number = |next: u64| next * KEY_STEP % (2 * self.records);
+                let keys: Vec<Vec<u8>> = (self.next..self.next + BATCH).map(|next| key(number(next))).collect();
+                self.next += BATCH;
+                let items = keys.iter().map(|key| put(key)).collect();
+                let payload = PutManyRef { items, operation: None }.write();
+                *open = Some(world.submit(world.router, "put_many", payload));
             }
         }
         world.round(ROUND_NANOSECONDS);
-        let mut refused = 0;
         for open in &mut self.open {
             let Some(reply) = open.as_ref().and_then(|message| world.reply(message)) else { continue };
             *open = None;
-            match decode::<PutResult>(&reply).expect("put answers what it says") {
-                Ok(_) => self.counted.done += 1,
-                Err(PutError::Busy { reason: BusyReason::RangeMoves, .. }) => refused += 1,
-                Err(error) => panic!("a put failed: {error:?}"),
+            let answers = decode::<PutManyResult>(&reply).expect("put_many answers what it says");
+            for answer in answers.expect("the batch is admitted") {
+                match answer {
+                    Ok(_) => self.counted.done += 1,
+                    Err(PutError::Busy { reason: BusyReason::RangeMoves, .. }) => self.counted.refused += 1,
+                    Err(error) => panic!("a put failed: {error:?}"),
+                }
             }
         }
-        self.counted.refused += refused;
-        self.counted.refusing_rounds += u64::from(refused > 0);
     }
 }
 
@@ -244,10 +369,17 @@ A shard of records with 32-byte keys and values of 100 B gives the upper half to
 ";
 
 const NOTICED: &str = "
-With 20 writers, each of whom sends the next write when the last one is answered. *Closed* are the rounds in which any write was told to come again (at most 3 are allowed), *at once* the writes that were not (at least 99 %); *throughput* is that of the writers during the split, as a part of that before it (at least 0.95). The router asks again by itself for what meets the closed range.
+With 20 writers, each of whom sends the next batch of 50 writes through the router when the last one is answered, until the source has freed what it gave away. *Closed* are the rounds in which neither end takes a write of a key that moves, asked directly in each round (at most 3 are allowed); *at once* the batches' writes that weren't told to come again (at least 99 %; the router asks again by itself for what meets the closed range); *throughput* is that of the writers meanwhile, as a part of that before (at least 0.95).
 
 | records in the shard | rounds | closed | at once | throughput |
 |---:|---:|---:|---:|---:|
+";
+
+const DEAREST: &str = "
+The dearest messages of the transfer in the shards meanwhile: instructions as the platform charges them, and pages of heap and stable memory that it dirties.
+
+| records in the shard | message | instructions | pages |
+|---:|---|---:|---:|
 ";
 
 /// Writes `results/split.md`.
@@ -285,6 +417,14 @@ pub fn write_report(figures: &Figures) -> anyhow::Result<()> {
             decimal(1_000_000 / of(Measure::Slowdown).max(1)),
         ];
         writeln!(text, "| {} |", cells.join(" | "))?;
+    }
+    text.push_str(DEAREST);
+    for records in SIZES {
+        for kind in &KINDS {
+            let of = |measure| spaced(value(records, kind.name, measure));
+            let (instructions, pages) = (of(Measure::Charged), of(Measure::PagesMost));
+            writeln!(text, "| {} | {} | {instructions} | {pages} |", spaced(records), kind.name)?;
+        }
     }
     save_text("split.md", &text)
 }

@@ -24,7 +24,7 @@ use canopy_types::{
 };
 
 use crate::access::{self, authorise, authorise_key, count};
-use crate::calls::{self, Deadline, Effect, OPEN_READ_BATCHES_MAX, Request, calls_open};
+use crate::calls::{self, Attempts, Effect, OPEN_READ_BATCHES_MAX, Request, calls_open};
 use crate::message;
 use crate::operations::{APPLY, effect, general_delete, general_put, ordinary_delete, ordinary_put};
 use crate::refusal::Failure;
@@ -33,9 +33,11 @@ use crate::state;
 
 mod answers;
 mod division;
+mod under_way;
 
 use answers::{Part, collect, fit, shorten};
 use division::{Division, PartOfBatch, allowance, divide};
+use under_way::BatchUnderWay;
 
 /// Stores many values, and replies.
 pub fn put_many(caller: Principal) {
@@ -292,12 +294,9 @@ fn send<E>(
     refuse: fn(BatchError<E>) -> Vec<u8>,
     answer: impl FnOnce(Vec<Part>, usize) -> usize + 'static,
 ) {
-    let sent = calls::at_once::send(requests, Deadline::of_message(), move |replies| {
-        let part = |(part, reply): (PartOfBatch, _)| Part { shard: part.shard, places: part.places, reply };
-        let bytes = answer(parts.into_iter().zip(replies).map(part).collect(), items);
-        access::count_reply(caller, bytes);
-    });
-    if let Err(refusal) = sent {
+    let sendings = parts.into_iter().zip(requests.into_iter().map(Attempts::new)).collect();
+    let answer = move |parts| access::count_reply(caller, answer(parts, items));
+    if let Err(refusal) = BatchUnderWay::new(answer).send(sendings) {
         reply(&refuse(refuse_all(refusal)));
     }
 }
@@ -315,9 +314,8 @@ fn refuse<E: CandidType + Plain>(error: BatchError<E>) -> Vec<u8> {
     }
 }
 
-/// Learns where the keys are that shards don't own any more, and makes what callers are told of each item. Items are sent
-/// neither elsewhere nor again, because nothing of a batch is kept; sent again under the same operation, they find their
-/// way.
+/// Learns where the keys are that shards don't own any more, and makes what callers are told of each item. Sent again under
+/// the same operation, items find their way.
 fn settle<T>(results: &mut [Result<T, Failure>]) {
     for result in &mut *results {
         if let Err(Failure::Elsewhere { shard, whereabouts, unknown }) = result {

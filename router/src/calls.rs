@@ -26,6 +26,7 @@ pub mod deadline;
 pub mod handing_on;
 pub mod together;
 
+pub use attempts::Attempts;
 pub use deadline::Deadline;
 
 #[cfg(test)]
@@ -48,7 +49,7 @@ const ATTEMPTS_MAX: u32 = 2;
 
 /// Times that a call is sent again, at once, because a shard says that it doesn't serve what it is asked for: to the owner
 /// that it names, or to itself while it hands the range over, which takes no longer than two more questions.
-const HOPS_MAX: u32 = 3;
+pub const HOPS_MAX: u32 = 3;
 
 /// Longest arguments that are kept for a second sending, there or elsewhere. Longer ones are not, because all that is open
 /// together has to fit the heap.
@@ -86,7 +87,7 @@ pub struct Request {
 
 impl Request {
     /// Tells whether the arguments are there, and stay while the call is open.
-    fn is_kept(&self) -> bool {
+    pub fn is_kept(&self) -> bool {
         (1..=KEPT_BYTES_MAX).contains(&self.arguments.len())
     }
 }
@@ -103,6 +104,12 @@ impl Reply {
     #[cfg(test)]
     pub fn to_first_attempt(bytes: Vec<u8>) -> Self {
         Self { bytes, unknown: None }
+    }
+
+    /// Wraps what was answered after an attempt of which something is unknown.
+    #[cfg(test)]
+    pub fn after(self, unknown: Failure) -> Self {
+        Self { unknown: Some(unknown), ..self }
     }
 
     /// Settles the result that the bytes tell: a refusal says nothing about an attempt that may be alive, unless it

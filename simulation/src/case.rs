@@ -24,6 +24,7 @@ pub mod stream {
     pub const UPLOADS: u64 = 9;
     /// What its uploaders do.
     pub const UPLOADERS: u64 = 10;
+    pub const GROWTH: u64 = 11;
 }
 
 /// Operations of a run unless the command line says otherwise.
@@ -37,6 +38,8 @@ const KEYS_MAX: u64 = 16;
 const HEAVY_ONE_IN: u64 = 32;
 const HEAVY_KEYS: (u64, u64) = (200, 250);
 const HEAVY_LARGE_VALUE_ONE_IN: u64 = 1;
+/// One heavy case in so many gives no ranges away: a shard that does hardly ever fills.
+const HEAVY_STAYS_ONE_IN: u64 = 2;
 /// One request in so many is a batch; fewer where values are large, because a message has room for one of them.
 const BATCH_ONE_IN: u64 = 5;
 const HEAVY_BATCH_ONE_IN: u64 = 30;
@@ -49,6 +52,13 @@ const EITHER_MIN: u64 = 4;
 /// One case in so many limits what each caller may ask for, to so many operations per minute.
 const RATE_LIMIT_ONE_IN: u64 = 8;
 const RATE_LIMIT: (u64, u64) = (10, 100);
+/// One case in so many, none of them heavy, has shards split by themselves: at so many operations per minute, so often per
+/// hour; and at so many bytes of records in one of so many of these.
+const GROWTH_ONE_IN: u64 = 4;
+const SPLIT_AT_OPERATIONS: (u64, u64) = (60, 200);
+const SPLITS_PER_HOUR: (u64, u64) = (2, 6);
+const SPLIT_AT_BYTES: (u64, u64) = (64 << 10, 4 << 20);
+const SPLIT_AT_BYTES_ONE_IN: u64 = 2;
 /// One case in so many lets each caller have few uploads open, up to so many.
 const FEW_UPLOADS_ONE_IN: u64 = 4;
 const FEW_UPLOADS_MAX: u64 = 3;
@@ -72,7 +82,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Options of the campaign: ranges change hands in every run but the heavy ones, and every other fault is drawn.
+    /// Options of the campaign: ranges change hands in every run but half of the heavy ones, and every other fault is drawn.
     pub fn of_campaign() -> Self {
         let mut faults = FaultOptions::default();
         faults.set(FaultName::RangesMove, Switch::On);
@@ -86,6 +96,15 @@ pub struct Uploads {
     pub policy: UploadPolicy,
     /// One upload in so many has several chunks, of 1 MiB all but the last; 0: none. All others have one of few bytes.
     pub long_one_in: u64,
+}
+
+/// When shards are split without being asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Growth {
+    pub split_at_operations_per_minute: u64,
+    /// 0: never.
+    pub split_at_record_bytes: u64,
+    pub splits_per_hour: u64,
 }
 
 /// Weights of the kinds of operations.
@@ -119,6 +138,8 @@ pub struct Case {
     pub batch_one_in: u64,
     /// How many operations per minute each caller may ask for; None: as many as it likes.
     pub rate_limit: Option<u64>,
+    /// When shards are split by themselves; None: as ever, which no run reaches.
+    pub growth: Option<Growth>,
     pub uploads: Uploads,
     /// Faults are on while the shards are being made.
     pub faults_while_starting: bool,
@@ -148,8 +169,8 @@ impl Case {
         } else {
             (initial_shards, key_count, large_value_one_in)
         };
-        if heavy {
-            // A shard that gives ranges away never fills.
+        let mut of_growth = Draw::new(seed, stream::GROWTH);
+        if heavy && of_growth.below(HEAVY_STAYS_ONE_IN) == 0 {
             rates.insert(FaultName::RangesMove, 0);
         }
         let faults_while_starting = draw.below(2) == 0;
@@ -173,6 +194,7 @@ impl Case {
             large_value_one_in,
             batch_one_in: if heavy { HEAVY_BATCH_ONE_IN } else { BATCH_ONE_IN },
             rate_limit,
+            growth: if heavy { None } else { draw_growth(&mut of_growth) },
             uploads: draw_uploads(seed),
             faults_while_starting,
             round_nanos,
@@ -188,6 +210,21 @@ impl Case {
     pub fn faults(&self) -> impl Iterator<Item = FaultName> + '_ {
         self.rates.iter().filter(|(_, rate)| **rate > 0).map(|(fault, _)| *fault)
     }
+}
+
+/// Draws thresholds so low that the few operations of a run reach them.
+fn draw_growth(draw: &mut Draw) -> Option<Growth> {
+    let grows = draw.below(GROWTH_ONE_IN) == 0;
+    let growth = Growth {
+        split_at_operations_per_minute: draw.between(SPLIT_AT_OPERATIONS.0, SPLIT_AT_OPERATIONS.1),
+        splits_per_hour: draw.between(SPLITS_PER_HOUR.0, SPLITS_PER_HOUR.1),
+        split_at_record_bytes: if draw.below(SPLIT_AT_BYTES_ONE_IN) == 0 {
+            draw.between(SPLIT_AT_BYTES.0, SPLIT_AT_BYTES.1)
+        } else {
+            0
+        },
+    };
+    grows.then_some(growth)
 }
 
 /// Draws terms of uploads. Short ones end, and are collected, while everything may go wrong.

@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 
 use canopy_types::GetArguments;
 use canopy_types::codec::encode;
+use canopy_types::growth::GrowthAction;
 use canopy_types::status::Status;
 use canopy_types::transfer::{TransferEnd, TransferStage};
 
@@ -131,6 +132,8 @@ pub(crate) struct Run<'a> {
     quiet_steps: u64,
     /// How transfers ended, of those that the router remembers in the end.
     ends: Vec<TransferEnd>,
+    /// Splits that nobody asked for, of those that the router remembers in the end.
+    grown: u64,
 }
 
 impl<'a> Run<'a> {
@@ -158,6 +161,7 @@ impl<'a> Run<'a> {
             steps: 0,
             quiet_steps: 0,
             ends: Vec::new(),
+            grown: 0,
         })
     }
 
@@ -350,6 +354,7 @@ impl<'a> Run<'a> {
                 status.ready && status.open_calls == 0 && status.alarms.is_empty() && !is_moving
             };
             if status.as_ref().is_some_and(rests) && self.check_cover(&[]).is_ok() {
+                self.grown = status.as_ref().map_or(0, splits_by_itself);
                 let transfers = status.and_then(|status| status.transfers).unwrap_or_default();
                 self.ends = transfers.iter().filter_map(|transfer| end_of(transfer.stage)).collect();
                 return Ok(());
@@ -387,6 +392,12 @@ impl<'a> Run<'a> {
         let infos: Vec<_> = shards.into_iter().filter_map(|shard| Some((shard, self.network.info(shard)?))).collect();
         cover::check(self.network.router, &table, &infos, moving)
     }
+}
+
+/// Counts the splits that the router decided on.
+fn splits_by_itself(status: &Status) -> u64 {
+    let decisions = status.growth.iter().flat_map(|growth| &growth.decisions);
+    decisions.filter(|decision| matches!(decision.action, GrowthAction::Split { .. })).count() as u64
 }
 
 fn end_of(stage: TransferStage) -> Option<TransferEnd> {

@@ -113,6 +113,7 @@ happenings! {
     Granted = "role granted";
     Revoked = "role revoked";
     Limited = "rate limit set";
+    SplitByItself = "shard split by itself";
     TransferDone = "range handed over";
     TransferCancelled = "transfer cancelled";
     WithoutName = "write without operation";

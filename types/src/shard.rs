@@ -158,6 +158,17 @@ pub enum Answer {
     Delete(ShardDeleteResult),
 }
 
+impl Answer {
+    /// Tells why the item has no result, if it has none.
+    pub fn into_error(self) -> Option<ShardError> {
+        match self {
+            Self::Get(result) => result.err(),
+            Self::Put(result) => result.err(),
+            Self::Delete(result) => result.err(),
+        }
+    }
+}
+
 /// What `apply` answers: one answer per item, in their order.
 pub type ShardApplyResult = Result<Vec<Answer>, ShardError>;
 

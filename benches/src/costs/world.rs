@@ -3,6 +3,7 @@
 use candid::{CandidType, Nat, Principal};
 use canopy_artifacts::ROUTER_WASM;
 use canopy_simulator::chance::Schedule;
+use canopy_simulator::event_log::Event;
 use canopy_simulator::instance::{
     CanisterCall, CostSchedule, EffectivePrincipal, IngressStatus, Instance, InstructionProfile, MessageId,
     NetworkConfig, SubnetKind, SubnetSpec,
@@ -86,10 +87,15 @@ impl World {
 
     /// Asks the router how it is.
     pub fn status(&mut self) -> Status {
-        let call = self.message(self.router, "status", candid::encode_args(()).expect("nothing can be encoded"));
+        self.query::<StatusResult>(self.router, "status").expect("a writer may read the status")
+    }
+
+    /// Queries a method that takes nothing.
+    pub fn query<R: CandidType + DeserializeOwned>(&mut self, canister: Principal, method: &str) -> R {
+        let call = self.message(canister, method, candid::encode_args(()).expect("nothing can be encoded"));
         let reply = self.instance.query(call).expect("the call makes sense");
-        let reply = reply.unwrap_or_else(|error| panic!("status: {}", error.message));
-        decode::<StatusResult>(&reply).expect("a status").expect("a writer may read the status")
+        let reply = reply.unwrap_or_else(|error| panic!("{method}: {}", error.message));
+        decode(&reply).unwrap_or_else(|error| panic!("{method} answered something else: {error:?}"))
     }
 
     fn install(&mut self, wasm: &[u8], argument: Vec<u8>) -> Principal {
@@ -209,6 +215,16 @@ impl World {
         let all = self.shards.iter().chain([&self.router]);
         used.cycles = all.map(|canister| self.instance.cycles(canister).expect("it exists")).sum();
         used
+    }
+
+    /// Lists the last executions, the oldest first.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.instance.events().recent()
+    }
+
+    /// Tells the sequence number of the next execution.
+    pub fn next_event(&self) -> u64 {
+        self.events().last().map_or(0, |event| event.sequence + 1)
     }
 
     /// Lets timers run, so that none does while something is measured.

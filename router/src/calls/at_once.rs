@@ -3,16 +3,22 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use canopy_types::api::Refusal;
 use canopy_types::marks::{self, Phase};
 
 use super::attempts::{Attempts, Callbacks};
-use super::{Deadline, Reply, Request, admit};
+use super::{Deadline, Reply, Request};
 use crate::refusal::Failure;
 use crate::state::OpenCall;
 
+/// A call that was sent, and what came of it.
+pub struct Answered {
+    /// Its arguments are gone unless they were kept.
+    pub request: Request,
+    pub answer: Result<Reply, Failure>,
+}
+
 /// What is made of all answers, in the order of the calls. Runs once, in the message that brings the last one.
-type Finish = Box<dyn FnOnce(Vec<Result<Reply, Failure>>)>;
+type Finish = Box<dyn FnOnce(Vec<Answered>)>;
 
 /// Calls that are under way for one reply.
 struct AtOnce {
@@ -26,7 +32,9 @@ struct AtOnce {
 enum Call {
     /// With what counts it as open.
     UnderWay(Attempts, #[expect(dead_code, reason = "it is there to be dropped")] OpenCall),
-    Answered(Result<Reply, Failure>),
+    Answered(Answered),
+    /// Between the two.
+    Nothing,
 }
 
 /// Which of the calls the platform answers.
@@ -37,26 +45,19 @@ struct Place {
 
 const CALLBACKS: Callbacks = Callbacks { on_reply, on_reject, on_cleanup };
 
-/// Admits calls, all or none, sends them, and has `finish` reply when the last is answered. Each is sent again at most once.
-///
-/// # Errors
-///
-/// `Busy`; nothing was sent, and `finish` doesn't run.
+/// Sends calls that were admitted, and has `finish` reply when the last is answered. Each is sent again at most once.
 pub fn send(
-    requests: Vec<Request>,
+    calls: impl IntoIterator<Item = (Attempts, OpenCall)>,
     deadline: Deadline,
-    finish: impl FnOnce(Vec<Result<Reply, Failure>>) + 'static,
-) -> Result<(), Refusal> {
-    let open = admit(&requests)?;
-    let calls: Vec<Call> =
-        requests.into_iter().zip(open).map(|(request, open)| Call::UnderWay(Attempts::new(request), open)).collect();
+    finish: impl FnOnce(Vec<Answered>) + 'static,
+) {
+    let calls: Vec<Call> = calls.into_iter().map(|(attempts, open)| Call::UnderWay(attempts, open)).collect();
     let count = calls.len();
     let all = AtOnce { calls, waiting: count, deadline, finish: Some(Box::new(finish)) };
     let all = Rc::new(RefCell::new(all));
     (0..count).for_each(|index| perform(&all, index));
     conclude(&all);
     marks::end(Phase::Encode);
-    Ok(())
 }
 
 fn perform(all: &Rc<RefCell<AtOnce>>, index: usize) {
@@ -77,7 +78,10 @@ fn perform(all: &Rc<RefCell<AtOnce>>, index: usize) {
 
 impl AtOnce {
     fn answer(&mut self, index: usize, answer: Result<Reply, Failure>) {
-        self.calls[index] = Call::Answered(answer);
+        let Call::UnderWay(attempts, _) = std::mem::replace(&mut self.calls[index], Call::Nothing) else {
+            unreachable!("INVARIANT: a call is answered once")
+        };
+        self.calls[index] = Call::Answered(Answered { request: attempts.request, answer });
         self.waiting -= 1;
     }
 }
@@ -90,8 +94,8 @@ fn conclude(all: &RefCell<AtOnce>) {
     }
     let finish = calls.finish.take().expect("INVARIANT: the last answer comes once");
     let answers = std::mem::take(&mut calls.calls).into_iter().map(|call| match call {
-        Call::Answered(answer) => answer,
-        Call::UnderWay(..) => unreachable!("INVARIANT: nothing is waited for"),
+        Call::Answered(answered) => answered,
+        Call::UnderWay(..) | Call::Nothing => unreachable!("INVARIANT: nothing is waited for"),
     });
     let answers = answers.collect();
     drop(calls);

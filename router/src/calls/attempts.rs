@@ -27,7 +27,12 @@ pub struct Attempts {
 impl Attempts {
     /// Begins with none.
     pub fn new(request: Request) -> Self {
-        Self { request, unknown: None, made: 0 }
+        Self::after(request, None)
+    }
+
+    /// Begins with none, given what is unknown of an earlier call for the same.
+    pub fn after(request: Request, unknown: Option<Failure>) -> Self {
+        Self { request, unknown, made: 0 }
     }
 
     /// Turns to another shard, to which as many attempts may be made; what is unknown stays so.

@@ -16,7 +16,8 @@ mod tests;
 /// Keys, values and all else of a batch, in bytes; the last item may reach beyond.
 pub const BATCH_BYTES: usize = 900 * 1024;
 
-/// What filling one batch may cost: a few milliseconds, and no more records than fit (each is charged 200 or more).
+/// What filling one batch may cost: a few milliseconds, and no more records than fit (each is charged 200 or more). The
+/// source only reads, so it dirties no pages.
 pub const BATCH_BUDGET: Budget = Budget { instructions: 3_000_000, bytes: BATCH_BYTES as u64, pages: u64::MAX };
 
 /// Calls to the target that may be open. Each sets about 42 G cycles aside, and all of a round's batches together stay
@@ -25,6 +26,10 @@ pub const FLIGHTS_MAX: usize = 4;
 
 /// Places that changed and are not sent yet, beyond which writes in the range are told to come again: 2 MiB of heap.
 pub const CHANGES_MAX: usize = 65_536;
+
+/// Most places that a batch of changes brings. They lie apart, so that each may dirty a page of the target and more, where
+/// records that follow each other share one.
+pub const BATCH_CHANGES_MAX: usize = 2_048;
 
 /// Most places that the hand-over brings. They are stored with the shard's metadata, 16 bytes each.
 pub const HAND_OVER_CHANGES_MAX: usize = 2_048;
@@ -42,6 +47,8 @@ const RETRY_LAST_CLOSED_NANOSECONDS: u64 = 5_000_000_000;
 /// Failed attempts to hand over, one after the other, before the target is asked to decide: after about 15 s.
 pub const HAND_OVER_ATTEMPTS_MAX: u32 = 6;
 
+const _: () = assert!(HAND_OVER_CHANGES_MAX <= BATCH_CHANGES_MAX, "what may be handed over is gathered at once");
+
 /// Time after which a call counts as lost, in nanoseconds: 6 minutes. The platform ends each after 5.
 const LOST_NANOSECONDS: u64 = 360_000_000_000;
 
@@ -49,12 +56,13 @@ const LOST_NANOSECONDS: u64 = 360_000_000_000;
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub batch: Budget,
+    pub batch_changes_max: usize,
     pub hand_over_changes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { batch: BATCH_BUDGET, hand_over_changes_max: HAND_OVER_CHANGES_MAX }
+        Self { batch: BATCH_BUDGET, batch_changes_max: BATCH_CHANGES_MAX, hand_over_changes_max: HAND_OVER_CHANGES_MAX }
     }
 }
 

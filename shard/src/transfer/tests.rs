@@ -136,7 +136,8 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         // Half of the worlds send little at a time.
-        let small = Limits { batch: Budget { bytes: 3_000, ..BATCH_BUDGET }, hand_over_changes_max: 3 };
+        let batch = Budget { bytes: 3_000, ..BATCH_BUDGET };
+        let small = Limits { batch, batch_changes_max: 8, hand_over_changes_max: 3 };
         let limits = if random.one_in(2) { small } else { Limits::default() };
         let party = |range, behind| {
             let memory = DefaultMemoryImpl::default();

@@ -351,9 +351,10 @@ impl State {
     /// Writes what changed, as much as fits; tells the places, and whether these were all.
     fn gather_changes(&mut self) -> (Writer, Vec<Place>, bool) {
         let mut writer = Writer::default();
-        let changed: Vec<Place> = self.store.changed_places().collect();
+        let changes_max = self.limits.batch_changes_max;
+        let changed: Vec<Place> = self.store.changed_places().take(changes_max + 1).collect();
         let mut places = Vec::new();
-        for &place in &changed {
+        for &place in changed.iter().take(changes_max) {
             if writer.bytes() as u64 >= self.limits.batch.bytes {
                 break;
             }

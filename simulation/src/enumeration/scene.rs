@@ -110,6 +110,7 @@ impl Kind {
             large_value_one_in: 0,
             uploads: Uploads::default(),
             rate_limit: None,
+            growth: None,
             faults_while_starting: false,
             round_nanos: STEP_NANOS,
             ..Case::draw(SEED, &options)

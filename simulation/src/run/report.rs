@@ -69,6 +69,7 @@ impl Run<'_> {
             tally.note(if change.granted { Happening::Granted } else { Happening::Revoked });
         }
         tally.note_if(self.limits.held().is_some(), Happening::Limited);
+        tally.note_times(Happening::SplitByItself, self.grown);
         for end in &self.ends {
             tally.note(if *end == TransferEnd::Done { Happening::TransferDone } else { Happening::TransferCancelled });
         }

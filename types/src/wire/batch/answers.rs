@@ -223,6 +223,11 @@ pub enum AnswerRef<'a> {
     AskAgain(u64),
 }
 
+/// Tells whether a reply begins as one that [`read_answers`] reads, so that none of its answers names another shard.
+pub fn is_everyday(reply: &[u8]) -> bool {
+    PUTS_DONE.strip(reply).is_some() || ANSWERS.strip(reply).is_some()
+}
+
 /// Reads the reply to a batch of at most `items_max` items; `None` if that takes the general decoder.
 pub fn read_answers(reply: &[u8], items_max: usize) -> Option<Vec<AnswerRef<'_>>> {
     let puts = PUTS_DONE.strip(reply);

@@ -13,7 +13,7 @@ use serde_bytes::ByteBuf;
 
 pub mod answers;
 
-pub use answers::{ANSWER_BYTES_MAX, AnswerRef, ReplyWriter, read_answers};
+pub use answers::{ANSWER_BYTES_MAX, AnswerRef, ReplyWriter, is_everyday, read_answers};
 
 /// What to do in one item, in the message that carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
