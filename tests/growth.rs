@@ -264,6 +264,31 @@ fn a_shard_that_gets_no_memory_is_split() {
 }
 
 #[test]
+fn a_shard_is_split_so_early_that_it_never_runs_out_of_memory() {
+    // As above.
+    if server::is_not_applicable("a_shard_is_split_so_early_that_it_never_runs_out_of_memory") {
+        return;
+    }
+    let cluster = one_shard(SetPolicyArguments { split_at_record_bytes: Some(0), ..Default::default() });
+    let empty = reading(&cluster, 0);
+    // Memory is added by 64 MiB, before that many are used up: here once, and not twice.
+    let (used, bytes) = (empty.stable_bytes - empty.free_bytes, empty.stable_bytes + (88 << 20));
+    cluster.set_memory_allocation(cluster.shards()[0], administrator(), bytes);
+    let policy = SetPolicyArguments { split_at_stable_bytes: Some(used + (16 << 20)), ..Default::default() };
+    cluster.set_policy(&policy).expect("the policy makes sense");
+    // More than the first shard could ever hold, and whatever is put is taken in.
+    let batches = ((bytes - used) / (u64::from(BATCH) * VALUE_BYTES as u64)) as u32 + 1;
+    for batch in 0..batches {
+        fill(&cluster, batch * BATCH);
+        cluster.turn(STEADY);
+        assert!(!reading(&cluster, 0).out_of_space, "batch {batch} of {batches}: {:?}", reading(&cluster, 0));
+    }
+    let why = wait_for_shards(&cluster, 2);
+    assert!(why.iter().all(|decision| decision.reason == GrowthReason::StableBytes), "{why:?}");
+    assert_eq!(why[0].action, GrowthAction::Split { shard: FIRST });
+}
+
+#[test]
 fn reserved_cycles_are_told_and_never_split() {
     let cluster = one_shard(SetPolicyArguments { split_at_record_bytes: Some(0), ..Default::default() });
     let shard = cluster.shards()[0];
@@ -287,6 +312,16 @@ fn reserved_cycles_are_told_and_never_split() {
     };
     cluster.wait("told", STEADY, is_told);
     wait_in_vain(&cluster, 40);
+    // Once more may be reserved, the shard goes on, and nothing is in the way any more.
+    let settings = CanisterSettings { reserved_cycles_limit: Some((5 * T).into()), ..CanisterSettings::default() };
+    cluster.pic.update_canister_settings(shard, Some(administrator()), settings).expect("administrators may");
+    let goes_on = (0..ATTEMPTS_MAX).any(|_| {
+        cluster.turn(Pace { time: Duration::from_secs(20), rounds: 3 });
+        cluster.put(writer(), b"one more", &[1; VALUE_BYTES]).is_ok() && !reading(&cluster, 0).out_of_space
+    });
+    assert!(goes_on, "{:?}", reading(&cluster, 0));
+    cluster.wait("in order", STEADY, |status| !is_told(status));
+    assert_eq!(splits(&cluster.status()), []);
 }
 
 /// Puts batches over three minutes and more, four each minute.
@@ -313,6 +348,20 @@ fn a_busy_shard_is_split_at_the_median_of_its_load() {
     assert_eq!((why[0].action, why[0].reason), (GrowthAction::Split { shard: FIRST }, GrowthReason::Operations));
     let records = records_of(&cluster);
     assert!(records.iter().take(2).all(|&records| records >= 200), "{records:?}");
+}
+
+#[test]
+fn a_shard_that_works_hard_is_split_for_its_instructions() {
+    let policy = SetPolicyArguments {
+        split_at_operations_per_minute: Some(0),
+        split_at_instructions_per_minute: Some(2_000_000),
+        ..SetPolicyArguments::default()
+    };
+    let cluster = one_shard(policy);
+    keep_busy(&cluster, 20, |number| key(number % 1_000));
+    let why = wait_for_shards(&cluster, 2);
+    assert_eq!((why[0].action, why[0].reason), (GrowthAction::Split { shard: FIRST }, GrowthReason::Instructions));
+    assert!(why[0].value >= why[0].threshold, "{why:?}");
 }
 
 #[test]

@@ -8,22 +8,23 @@ use canopy_client::transport::{PocketTransport, block_on};
 use canopy_client::{Client, Delete, Put, Routing};
 use canopy_types::api::Operation;
 use canopy_types::codec::{decode, encode};
+use canopy_types::shard::{ShardError, ShardGetResult};
 use canopy_types::status::ShardStage;
 use canopy_types::transfer::{
     BeginTransferArguments, BeginTransferResult, CancelTransferArguments, CancelTransferResult, TransferEnd,
     TransferError, TransferPhase, TransferProgressArguments, TransferProgressResult, TransferSide, TransferStage,
 };
 use canopy_types::{
-    BusyReason, DeleteError, DeleteItem, DeleteManyArguments, DeleteManyResult, Epoch, GetError, GetManyArguments,
-    GetManyResult, HashRange, KeyHash, PutArguments, PutError, PutItem, PutManyArguments, PutManyResult, PutResult,
-    ScanArguments, ScanError, ScanResult, TransferId,
+    BusyReason, DeleteError, DeleteItem, DeleteManyArguments, DeleteManyResult, Epoch, GetArguments, GetError,
+    GetManyArguments, GetManyResult, HashRange, KeyHash, PutArguments, PutError, PutItem, PutManyArguments,
+    PutManyResult, PutResult, ScanArguments, ScanError, ScanResult, TransferId,
 };
 use pocket_ic::common::rest::RawMessageId;
 use serde_bytes::ByteBuf;
 
 use crate::cluster::{Cluster, Pace};
 use crate::people::{administrator, reader, writer};
-use crate::split::{FIRST, SECOND, check, filled, merge, records_of, split, stage, wait_for_end};
+use crate::split::{FIRST, SECOND, check, filled, make_spare, merge, records_of, split, stage, wait_for_end};
 
 fn split_first(cluster: &Cluster) -> TransferId {
     split(cluster, FIRST, None).expect("the first shard can be split")
@@ -189,24 +190,35 @@ impl Batches {
 #[test]
 fn items_of_batches_that_meet_a_closed_range_are_done_at_once() {
     let (cluster, mut model) = filled(60, 150_000);
+    make_spare(&cluster);
     let keys: Vec<Vec<u8>> = model.keys().cloned().collect();
+    let secret = cluster.routing_table_as(reader()).expect("told").hash_secret().expect("a role by name");
+    let source = cluster.shards()[0];
+    let probed = keys.iter().find(|key| secret.hash(key).0 > u64::MAX / 2).expect("every other one moves");
+    let probe = encode(&GetArguments::new(probed.clone()));
     let id = split_first(&cluster);
-    let mut batches = Batches::default();
-    // In every round there is something under way, so that the range isn't closed for any of it unnoticed.
+    let (mut batches, mut probes) = (Batches::default(), vec![]);
     for number in 0.. {
-        assert!(number < 400, "the transfer doesn't end: {:#?}", cluster.status());
+        assert!(number < 100, "the transfer doesn't end: {:#?}", cluster.status());
         batches.submit(&cluster, number, &keys);
+        // One that nobody sends again, at the same time.
+        let direct = cluster.pic.submit_call(source, reader(), "get", probe.clone());
+        probes.push(direct.expect("a reader's get is accepted"));
         cluster.turn(Pace { time: Duration::from_millis(100), rounds: 1 });
-        if batches.open.len() == 40 {
-            batches.hear(&cluster);
-        }
         if is_over(&cluster, id) {
             break;
         }
     }
     batches.hear(&cluster);
+    let met = probes.into_iter().filter(|message| {
+        let reply = cluster.pic.await_call(message.clone()).expect("a get is answered, not rejected");
+        let answer: ShardGetResult = decode(&reply).expect("get answers what it says");
+        matches!(answer, Err(ShardError::Moving { changes: None, .. }))
+    });
+    let met = met.count();
+    assert!(met > 0, "nothing was under way while the range was closed");
     assert_eq!(wait_for_end(&cluster, id), TransferEnd::Done);
-    println!("{} items were done, {} told to come again", batches.done, batches.again);
+    println!("{} items were done, {} told to come again; closed to {met} probes", batches.done, batches.again);
     assert!(batches.again * 100 <= batches.done, "{} of {} were told to come again", batches.again, batches.done);
     for (_, value) in model.iter_mut().filter(|(key, _)| batches.put.contains(*key)) {
         *value = b"new".to_vec();

@@ -4,8 +4,10 @@
 //! On the embedded simulator alone, as [`costs`](crate::costs). Each size is split twice, on a network of its own: once with
 //! nobody else on it, for exact costs, and once with writers who send their next write when the last one is answered.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use candid::Principal;
 use canopy_simulator::event_log::{Event, EventKind};
 use canopy_simulator::instance::MessageId;
 use canopy_types::api::RoutingTableResult;
@@ -15,7 +17,7 @@ use canopy_types::shard::{ShardInfoResult, ShardPutResult};
 use canopy_types::status::ShardStage;
 use canopy_types::transfer::{MoveResult, SplitShardArguments, TransferEnd, TransferStage};
 use canopy_types::wire::{PutManyRef, PutRef};
-use canopy_types::{BusyReason, PutError, PutManyResult, ShardIndex, TransferId};
+use canopy_types::{BusyReason, PutError, PutManyResult, PutResult, ShardIndex, TransferId};
 
 use crate::costs::world::{Used, World};
 use crate::results::report::{decimal, spaced};
@@ -30,9 +32,8 @@ const KEY_BYTES: usize = 32;
 const VALUE_BYTES: usize = 100;
 const FILL_BATCH: u64 = 1_000;
 
-/// Writers, each with one batch under way, and writes of a batch: so many that shards are busy.
+/// Writers, each with one message under way.
 const WRITERS: usize = 20;
-const BATCH: u64 = 50;
 /// Time from one round to the next, in nanoseconds: 0.4 s.
 const ROUND_NANOSECONDS: u64 = 400_000_000;
 /// Rounds within which a split must be done.
@@ -44,7 +45,19 @@ const KEY_STEP: u64 = 7_919;
 const COUNTED_ROUNDS: u64 = 50;
 
 const QUIET: &str = "split";
-const BUSY: &str = "split, with 20 writers of batches";
+
+/// What writers send meanwhile.
+struct Load {
+    name: &'static str,
+    in_words: &'static str,
+    /// Writes of a message: one by `put`, more by `put_many`.
+    batch: u64,
+}
+
+const LOADS: [Load; 2] = [
+    Load { name: "split, with 20 writers", in_words: "single", batch: 1 },
+    Load { name: "split, with 20 writers of batches", in_words: "in batches of 50", batch: 50 },
+];
 
 /// Rounds for which a range may be closed.
 const CLOSED_ROUNDS_BUDGET: u64 = 3;
@@ -90,35 +103,64 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
-/// The dearest message of each kind.
+/// All of these in one shard and one round, and what they may cost together: a fifth of the 2,000,000,000 instructions that a
+/// canister has in a round, and a few more.
+const IN_A_ROUND: &str = "all in one shard and round";
+const IN_A_ROUND_INSTRUCTIONS_MAX: u64 = 500_000_000;
+const IN_A_ROUND_PAGES_MAX: u64 = 12_000;
+
+/// The dearest message of each kind, and the dearest round.
 #[derive(Default)]
 struct Dearest {
     /// The first event that wasn't looked at.
     next: u64,
-    instructions: [u64; KINDS.len()],
-    pages: [u64; KINDS.len()],
+    messages: [Spent; KINDS.len()],
+    in_a_round: Spent,
+}
+
+/// Instructions and pages.
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    instructions: u64,
+    pages: u64,
+}
+
+impl Spent {
+    fn raise_to(&mut self, other: Self) {
+        self.instructions = self.instructions.max(other.instructions);
+        self.pages = self.pages.max(other.pages);
+    }
 }
 
 impl Dearest {
-    /// Looks at what was executed since the last time.
+    /// Looks at what was executed in the last round.
     fn look(&mut self, world: &World) {
+        let mut in_round: BTreeMap<Principal, Spent> = BTreeMap::new();
         for event in world.events().filter(|event| world.shards.contains(&event.canister)) {
             if event.sequence < self.next {
                 continue;
             }
             self.next = event.sequence + 1;
             if let Some(at) = KINDS.iter().position(|kind| (kind.is_one)(event)) {
-                self.instructions[at] = self.instructions[at].max(event.instructions);
-                self.pages[at] = self.pages[at].max(event.pages_dirtied);
+                let spent = Spent { instructions: event.instructions, pages: event.pages_dirtied };
+                self.messages[at].raise_to(spent);
+                let sum = in_round.entry(event.canister).or_default();
+                sum.instructions += spent.instructions;
+                sum.pages += spent.pages;
             }
         }
+        in_round.into_values().for_each(|sum| self.in_a_round.raise_to(sum));
     }
 
     fn add_to(&self, figures: &mut Figures, records: u64) {
-        for (kind, (&instructions, &pages)) in KINDS.iter().zip(self.instructions.iter().zip(&self.pages)) {
-            add(figures, records, kind.name, Measure::Charged, instructions, Some(kind.instructions_max));
-            add(figures, records, kind.name, Measure::PagesMost, pages, Some(kind.pages_max));
+        let mut add = |name, spent: Spent, instructions_max, pages_max| {
+            add(figures, records, name, Measure::Charged, spent.instructions, Some(instructions_max));
+            add(figures, records, name, Measure::PagesMost, spent.pages, Some(pages_max));
+        };
+        for (kind, &spent) in KINDS.iter().zip(&self.messages) {
+            add(kind.name, spent, kind.instructions_max, kind.pages_max);
         }
+        add(IN_A_ROUND, self.in_a_round, IN_A_ROUND_INSTRUCTIONS_MAX, IN_A_ROUND_PAGES_MAX);
     }
 }
 
@@ -128,7 +170,11 @@ pub fn run() -> Figures {
     for records in SIZES {
         eprintln!("{records} records");
         quiet(&mut figures, records);
-        busy(&mut figures, records);
+        let mut dearest = Dearest::default();
+        for load in &LOADS {
+            busy(&mut figures, records, load, &mut dearest);
+        }
+        dearest.add_to(&mut figures, records);
     }
     figures
 }
@@ -168,9 +214,9 @@ fn quiet(figures: &mut Figures, records: u64) {
 }
 
 /// Splits while writers go on, from the command until the source has freed what it gave away.
-fn busy(figures: &mut Figures, records: u64) {
+fn busy(figures: &mut Figures, records: u64, load: &Load, dearest: &mut Dearest) {
     let mut shard = Shard::filled(records);
-    let mut writers = Writers::new(records);
+    let mut writers = Writers::new(records, load.batch);
     let mut probes = Probes::new(&mut shard.world);
     for _ in 0..COUNTED_ROUNDS {
         writers.round(&mut shard.world);
@@ -180,7 +226,7 @@ fn busy(figures: &mut Figures, records: u64) {
         writers.round(&mut shard.world);
     }
     let before = std::mem::take(&mut writers.counted);
-    let mut dearest = Dearest { next: shard.world.next_event(), ..Dearest::default() };
+    dearest.next = shard.world.next_event();
     let id = shard.begin();
     let mut rounds = 0;
     while !shard.is_done(id) || shard.clears_up() {
@@ -191,15 +237,14 @@ fn busy(figures: &mut Figures, records: u64) {
         dearest.look(&shard.world);
         rounds += 1;
     }
-    dearest.add_to(figures, records);
     let during = writers.counted;
     let per_round = |counted: &Counted, rounds: u64| counted.done as f64 / rounds as f64;
     let slowdown = per_round(&before, COUNTED_ROUNDS) / per_round(&during, rounds);
     let refused = during.refused * 100_000 / (during.done + during.refused);
-    add(figures, records, BUSY, Measure::Rounds, rounds * 1_000, None);
-    add(figures, records, BUSY, Measure::ClosedRounds, probes.closed, Some(CLOSED_ROUNDS_BUDGET));
-    add(figures, records, BUSY, Measure::Refused, refused, Some(REFUSED_BUDGET));
-    add(figures, records, BUSY, Measure::Slowdown, (slowdown * 1_000.0) as u64, Some(SLOWDOWN_BUDGET));
+    add(figures, records, load.name, Measure::Rounds, rounds * 1_000, None);
+    add(figures, records, load.name, Measure::ClosedRounds, probes.closed, Some(CLOSED_ROUNDS_BUDGET));
+    add(figures, records, load.name, Measure::Refused, refused, Some(REFUSED_BUDGET));
+    add(figures, records, load.name, Measure::Slowdown, (slowdown * 1_000.0) as u64, Some(SLOWDOWN_BUDGET));
 }
 
 fn key(number: u64) -> Vec<u8> {
@@ -309,14 +354,15 @@ struct Counted {
 /// Writers, and what they wait for.
 struct Writers {
     records: u64,
+    batch: u64,
     open: Vec<Option<MessageId>>,
     next: u64,
     counted: Counted,
 }
 
 impl Writers {
-    fn new(records: u64) -> Self {
-        Self { records, open: vec![None; WRITERS], next: 0, counted: Counted::default() }
+    fn new(records: u64, batch: u64) -> Self {
+        Self { records, batch, open: vec![None; WRITERS], next: 0, counted: Counted::default() }
     }
 
     /// Has everybody send who waits for nothing, runs a round, and hears what came of it.
@@ -324,19 +370,29 @@ impl Writers {
         for open in &mut self.open {
             if open.is_none() {
                 let number = |next: u64| next * KEY_STEP % (2 * self.records);
-                let keys: Vec<Vec<u8>> = (self.next..self.next + BATCH).map(|next| key(number(next))).collect();
-                self.next += BATCH;
-                let items = keys.iter().map(|key| put(key)).collect();
-                let payload = PutManyRef { items, operation: None }.write();
-                *open = Some(world.submit(world.router, "put_many", payload));
+                let keys: Vec<Vec<u8>> = (self.next..self.next + self.batch).map(|next| key(number(next))).collect();
+                self.next += self.batch;
+                let (method, payload) = match &keys[..] {
+                    [key] => ("put", put(key).write()),
+                    keys => {
+                        let items = keys.iter().map(|key| put(key)).collect();
+                        ("put_many", PutManyRef { items, operation: None }.write())
+                    }
+                };
+                *open = Some(world.submit(world.router, method, payload));
             }
         }
         world.round(ROUND_NANOSECONDS);
         for open in &mut self.open {
             let Some(reply) = open.as_ref().and_then(|message| world.reply(message)) else { continue };
             *open = None;
-            let answers = decode::<PutManyResult>(&reply).expect("put_many answers what it says");
-            for answer in answers.expect("the batch is admitted") {
+            let answers = if self.batch == 1 {
+                vec![decode::<PutResult>(&reply).expect("put answers what it says")]
+            } else {
+                let answers = decode::<PutManyResult>(&reply).expect("put_many answers what it says");
+                answers.expect("the batch is admitted")
+            };
+            for answer in answers {
                 match answer {
                     Ok(_) => self.counted.done += 1,
                     Err(PutError::Busy { reason: BusyReason::RangeMoves, .. }) => self.counted.refused += 1,
@@ -362,17 +418,17 @@ impl Used {
 const INTRODUCTION: &str = "\
 # What a split costs
 
-A shard of records with 32-byte keys and values of 100 B gives the upper half to a spare, on the embedded simulator, a round every 0.4 s. Written by `cargo run --release -p canopy-benches -- split --update`, from `split.json`. Everything is counted, from the command to the last freed page: cycles and instructions of router and both shards, **per record that moves**.
+A shard of records with 32-byte keys and values of 100 B gives the upper half to a spare, on the embedded simulator, a round every 0.4 s. Written by `cargo run --release -p canopy-benches -- split --update`, from `split.json`. Everything is counted, from the command to the last freed page: cycles and instructions of router and both shards, **per record that moves**; rounds are those until the range has its new owner.
 
 | records in the shard | cycles | router, instructions | shards, instructions | executions | rounds |
 |---:|---:|---:|---:|---:|---:|
 ";
 
 const NOTICED: &str = "
-With 20 writers, each of whom sends the next batch of 50 writes through the router when the last one is answered, until the source has freed what it gave away. *Closed* are the rounds in which neither end takes a write of a key that moves, asked directly in each round (at most 3 are allowed); *at once* the batches' writes that weren't told to come again (at least 99 %; the router asks again by itself for what meets the closed range); *throughput* is that of the writers meanwhile, as a part of that before (at least 0.95).
+With 20 writers, each of whom sends the next message through the router when the last one is answered, a write or a batch of 50, until the source has freed what it gave away. *Closed* are the rounds in which neither end takes a write of a key that moves, asked directly in each round (at most 3 are allowed); *at once* the writes that weren't told to come again (at least 99 %; the router asks again by itself for what meets the closed range); *throughput* is that of the writers meanwhile, as a part of that before (at least 0.95).
 
-| records in the shard | rounds | closed | at once | throughput |
-|---:|---:|---:|---:|---:|
+| records in the shard | writes | rounds | closed | at once | throughput |
+|---:|---|---:|---:|---:|---:|
 ";
 
 const DEAREST: &str = "
@@ -406,11 +462,12 @@ pub fn write_report(figures: &Figures) -> anyhow::Result<()> {
         writeln!(text, "| {} |", cells.join(" | "))?;
     }
     text.push_str(NOTICED);
-    for records in SIZES {
-        let of = |measure| value(records, BUSY, measure);
+    for (records, load) in SIZES.into_iter().flat_map(|records| LOADS.iter().map(move |load| (records, load))) {
+        let of = |measure| value(records, load.name, measure);
         let refused = of(Measure::Refused);
         let cells = [
             spaced(records),
+            load.in_words.to_string(),
             spaced(of(Measure::Rounds) / 1_000),
             of(Measure::ClosedRounds).to_string(),
             format!("{} %", decimal(100_000 - refused)),
@@ -420,10 +477,10 @@ pub fn write_report(figures: &Figures) -> anyhow::Result<()> {
     }
     text.push_str(DEAREST);
     for records in SIZES {
-        for kind in &KINDS {
-            let of = |measure| spaced(value(records, kind.name, measure));
+        for name in KINDS.iter().map(|kind| kind.name).chain([IN_A_ROUND]) {
+            let of = |measure| spaced(value(records, name, measure));
             let (instructions, pages) = (of(Measure::Charged), of(Measure::PagesMost));
-            writeln!(text, "| {} | {} | {instructions} | {pages} |", spaced(records), kind.name)?;
+            writeln!(text, "| {} | {name} | {instructions} | {pages} |", spaced(records))?;
         }
     }
     save_text("split.md", &text)

@@ -1,5 +1,5 @@
 //! The limit on what each caller may ask for, and when shards are split by themselves: an administrator sets that once the
-//! service has begun, and takes it back after the faults.
+//! service has begun, and turns it off after the faults.
 
 use canopy_simulator::instance::MessageId;
 use canopy_types::codec::{decode, encode};
@@ -15,7 +15,7 @@ pub struct Limits {
     /// Operations per minute; None: the run has no limit.
     limit: Option<u64>,
     growth: Option<Growth>,
-    /// What was last sent and is not yet answered, and whether it takes all back.
+    /// What was last sent and is not yet answered, and whether it turns all off.
     open: Option<(MessageId, bool)>,
     /// From when on it held for certain, and from when on perhaps no more, in nanoseconds.
     held_from: Option<u64>,
@@ -48,7 +48,7 @@ impl Limits {
         }
     }
 
-    /// Takes the limits back; tells whether that is done.
+    /// Turns the limits off; tells whether that is done.
     pub fn lift(&mut self, network: &mut Network) -> bool {
         self.read_answer(network);
         if self.is_none() || self.lifted {
@@ -104,8 +104,10 @@ impl Limits {
 
     /// Tells whether a policy says what was asked for.
     fn is_answered_by(&self, policy: &Policy, lifts: bool) -> bool {
-        let limit = self.limit.filter(|_| !lifts);
-        let splits = |growth: Growth| if lifts { 0 } else { growth.split_at_operations_per_minute };
-        policy.operations_per_minute_max == limit && policy.split_at_operations_per_minute == self.growth.map(splits)
+        let asked = self.arguments(lifts);
+        policy.operations_per_minute_max == asked.operations_per_minute_max.filter(|&limit| limit > 0)
+            && policy.split_at_operations_per_minute == asked.split_at_operations_per_minute
+            && policy.split_at_record_bytes == asked.split_at_record_bytes
+            && policy.splits_per_hour_max == asked.splits_per_hour_max
     }
 }

@@ -28,7 +28,8 @@ pub struct Part {
     pub reply: Result<Reply, Failure>,
 }
 
-/// Puts the answers of all parts in the order of the batch's items, of which there are `items`. `ordinary` takes an
+/// Puts the answers of all parts in the order of the batch's items, of which there are `items`. Where an item is in several
+/// parts, because it was sent again, the last one counts. `ordinary` takes an
 /// answer that was read by hand, `general` one that was decoded; both give `None` for one of another kind.
 pub fn collect<'p, T>(
     parts: &'p [Part],
@@ -45,7 +46,7 @@ pub fn collect<'p, T>(
             Err(failure) => part.places.iter().for_each(|&place| put(place, Err(failure.clone()))),
         }
     }
-    results.into_iter().map(|result| result.expect("INVARIANT: every item is in one part")).collect()
+    results.into_iter().map(|result| result.expect("INVARIANT: every item is in a part")).collect()
 }
 
 /// Reads the answers of one part; an error is everybody's.

@@ -7,7 +7,7 @@ use candid::Principal;
 use canopy_types::api::Refusal;
 use canopy_types::shard::Answer;
 use canopy_types::wire::ApplyRef;
-use canopy_types::wire::batch::{ANSWER_BYTES_MAX, is_everyday};
+use canopy_types::wire::batch::ANSWER_BYTES_MAX;
 
 use super::answers::Part;
 use super::division::PartOfBatch;
@@ -82,7 +82,7 @@ fn admit(sendings: &[Sending]) -> Result<Vec<OpenCall>, Refusal> {
 /// Makes calls of the items that the asked shard doesn't serve: one for each shard that is to be asked next.
 fn sent_again(part: &PartOfBatch, answered: &Answered) -> Vec<Sending> {
     let Answered { request, answer: Ok(reply) } = answered else { return Vec::new() };
-    if !request.is_kept() || is_everyday(&reply.bytes) {
+    if !request.is_kept() {
         return Vec::new();
     }
     let (Ok(answers), Some(batch)) =
@@ -93,6 +93,7 @@ fn sent_again(part: &PartOfBatch, answered: &Answered) -> Vec<Sending> {
     if answers.len() != part.places.len() || answers.len() != batch.items.len() {
         return Vec::new();
     }
+    // Of the call, and so the same for all its items.
     let mut unknown_before = None;
     let mut next: BTreeMap<Principal, Vec<usize>> = BTreeMap::new();
     for (at, answer) in answers.into_iter().enumerate() {
@@ -105,14 +106,16 @@ fn sent_again(part: &PartOfBatch, answered: &Answered) -> Vec<Sending> {
             next.entry(shard).or_default().push(at);
         }
     }
+    let chosen_in_all: u64 = next.values().map(|chosen| chosen.len() as u64).sum();
     let sending = |(shard, chosen): (Principal, Vec<usize>)| {
-        // What this reply leaves of its share, so that all that is kept for the batch stays within it.
-        let left = |bytes_max: u64| bytes_max.saturating_sub(reply.bytes.len() as u64);
-        let least = (chosen.len() * ANSWER_BYTES_MAX) as u64;
+        let items = chosen.len() as u64;
+        // What this reply leaves of its share, so that all that is kept for the batch stays within it, or nearly so.
+        let share = |bytes_max: u64| bytes_max.saturating_sub(reply.bytes.len() as u64) * items / chosen_in_all;
         let arguments = ApplyRef {
-            reply_bytes_max: batch.reply_bytes_max.map(|bytes_max| left(bytes_max).max(least)),
+            caller: batch.caller,
+            operation: batch.operation,
+            reply_bytes_max: batch.reply_bytes_max.map(|max| share(max).max(items * ANSWER_BYTES_MAX as u64)),
             items: chosen.iter().map(|&at| batch.items[at]).collect(),
-            ..batch.clone()
         };
         let places = chosen.iter().map(|&at| part.places[at]).collect();
         let request = Request { shard, arguments: arguments.write(), ..*request };

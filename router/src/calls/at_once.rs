@@ -1,9 +1,10 @@
-//! Calls that are sent at the same time, for one reply: without a future, as [`super::handing_on`].
+//! Parts of a batch that are sent at the same time, for one reply: without a future, as [`super::handing_on`].
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use canopy_types::marks::{self, Phase};
+use canopy_types::wire::batch::is_everyday;
 
 use super::attempts::{Attempts, Callbacks};
 use super::{Deadline, Reply, Request};
@@ -12,7 +13,7 @@ use crate::state::OpenCall;
 
 /// A call that was sent, and what came of it.
 pub struct Answered {
-    /// Its arguments are gone unless they were kept.
+    /// Its arguments are gone unless they were kept and the answer isn't of every day: then another shard may be asked.
     pub request: Request,
     pub answer: Result<Reply, Failure>,
 }
@@ -81,7 +82,13 @@ impl AtOnce {
         let Call::UnderWay(attempts, _) = std::mem::replace(&mut self.calls[index], Call::Nothing) else {
             unreachable!("INVARIANT: a call is answered once")
         };
-        self.calls[index] = Call::Answered(Answered { request: attempts.request, answer });
+        let mut request = attempts.request;
+        // What isn't counted as open any more takes no memory either, while the others are waited for.
+        let may_be_elsewhere = answer.as_ref().is_ok_and(|reply| !is_everyday(&reply.bytes));
+        if !may_be_elsewhere {
+            request.arguments = Vec::new();
+        }
+        self.calls[index] = Call::Answered(Answered { request, answer });
         self.waiting -= 1;
     }
 }

@@ -47,6 +47,17 @@ fn answers_come_back_in_the_order_of_the_items_and_failures_are_those_of_their_p
 }
 
 #[test]
+fn of_an_item_that_was_sent_again_the_last_answer_counts() {
+    let moving = Answer::Put(Err(ShardError::Moving { retry_after_milliseconds: 5, changes: None }));
+    let parts = [
+        part(0, &[1, 0], Ok(encode(&ShardApplyResult::Ok(vec![moving.clone(), done(10)])))),
+        part(0, &[1], Ok(encode(&ShardApplyResult::Ok(vec![moving])))),
+        part(1, &[1], Ok(encode(&ShardApplyResult::Ok(vec![done(11)])))),
+    ];
+    assert_eq!(puts(&parts, 2), [Ok(Version(10)), Ok(Version(11))]);
+}
+
+#[test]
 fn answer_of_another_length_or_kind_leaves_its_whole_part_unknown() {
     let other = Answer::Delete(Ok(canopy_types::DeleteReply { deleted: None }));
     for answers in [vec![], vec![done(1)], vec![done(1), other], vec![done(1), done(2), done(3)]] {
