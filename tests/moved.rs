@@ -152,10 +152,8 @@ impl Batches {
         self.open.push((chosen, messages));
     }
 
-    fn count(&mut self, is_told_to_come_again: impl IntoIterator<Item = bool>) {
-        for again in is_told_to_come_again {
-            *(if again { &mut self.again } else { &mut self.done }) += 1;
-        }
+    fn count(&mut self, again: bool) {
+        *(if again { &mut self.again } else { &mut self.done }) += 1;
     }
 
     /// Waits for all answers.
@@ -169,20 +167,26 @@ impl Batches {
                     Err(PutError::Busy { reason: BusyReason::RangeMoves, .. }) => {}
                     Err(ref error) => panic!("{error:?}"),
                 }
-                self.count([put.is_err()]);
+                self.count(put.is_err());
             }
             let gets: GetManyResult = decode(&answer(gets)).expect("get_many answers what it says");
-            self.count(gets.expect("admitted").into_iter().map(|get| match get {
-                Ok(record) => record.map(|_| false).expect("every record is there"),
-                Err(GetError::Busy { reason: BusyReason::RangeMoves, .. }) => true,
-                Err(error) => panic!("{error:?}"),
-            }));
+            for get in gets.expect("admitted") {
+                match &get {
+                    Ok(record) => assert!(record.is_some(), "every record is there"),
+                    Err(GetError::Busy { reason: BusyReason::RangeMoves, .. }) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+                self.count(get.is_err());
+            }
             let deletes: DeleteManyResult = decode(&answer(deletes)).expect("delete_many answers what it says");
-            self.count(deletes.expect("admitted").into_iter().map(|delete| match delete {
-                Ok(deleted) => deleted.deleted.is_some_and(|version| panic!("{version:?} wasn't there")),
-                Err(DeleteError::Busy { reason: BusyReason::RangeMoves, .. }) => true,
-                Err(error) => panic!("{error:?}"),
-            }));
+            for delete in deletes.expect("admitted") {
+                match &delete {
+                    Ok(done) => assert_eq!(done.deleted, None, "there was nothing to delete"),
+                    Err(DeleteError::Busy { reason: BusyReason::RangeMoves, .. }) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+                self.count(delete.is_err());
+            }
         }
     }
 }
@@ -210,12 +214,12 @@ fn items_of_batches_that_meet_a_closed_range_are_done_at_once() {
         }
     }
     batches.hear(&cluster);
-    let met = probes.into_iter().filter(|message| {
-        let reply = cluster.pic.await_call(message.clone()).expect("a get is answered, not rejected");
-        let answer: ShardGetResult = decode(&reply).expect("get answers what it says");
-        matches!(answer, Err(ShardError::Moving { changes: None, .. }))
-    });
-    let met = met.count();
+    let answer = |message| -> ShardGetResult {
+        let reply = cluster.pic.await_call(message).expect("a get is answered, not rejected");
+        decode(&reply).expect("get answers what it says")
+    };
+    let answers = probes.into_iter().map(answer);
+    let met = answers.filter(|answer| matches!(answer, Err(ShardError::Moving { changes: None, .. }))).count();
     assert!(met > 0, "nothing was under way while the range was closed");
     assert_eq!(wait_for_end(&cluster, id), TransferEnd::Done);
     println!("{} items were done, {} told to come again; closed to {met} probes", batches.done, batches.again);

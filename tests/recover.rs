@@ -146,25 +146,19 @@ fn lists_that_make_no_deployment_are_refused_and_change_nothing() {
 fn two_shards_that_own_the_same_range_are_refused_until_one_is_chosen() {
     let (cluster, model) = filled(20, 1_000);
     let source = cluster.shards()[0];
-    let paused = |act: &dyn Fn()| {
-        cluster.stop(source, administrator());
-        act();
-        cluster.start(source, administrator());
-    };
-    let whole = std::cell::OnceCell::new();
-    paused(&|| {
-        let taken = cluster.pic.take_canister_snapshot(source, Some(administrator()), None);
-        whole.set(taken.expect("its controller may").id).expect("it is taken once");
-    });
+    cluster.stop(source, administrator());
+    let taken = cluster.pic.take_canister_snapshot(source, Some(administrator()), None);
+    let whole = taken.expect("its controller may").id;
+    cluster.start(source, administrator());
     let id = split(&cluster, FIRST, None).expect("the only shard can be split");
     assert_eq!(wait_for_end(&cluster, id), TransferEnd::Done);
     check(&cluster, &model);
     let before = cluster.info(source);
-    let (shards, whole) = (cluster.shards(), whole.into_inner().expect("it was taken"));
-    paused(&|| {
-        let loaded = cluster.pic.load_canister_snapshot(source, Some(administrator()), whole.clone());
-        loaded.expect("its controller may");
-    });
+    let shards = cluster.shards();
+    cluster.stop(source, administrator());
+    let loaded = cluster.pic.load_canister_snapshot(source, Some(administrator()), whole);
+    loaded.expect("its controller may");
+    cluster.start(source, administrator());
 
     let renewed = new_router(&cluster);
     shards.iter().for_each(|&shard| adopt(&renewed, shard, renewed.router));

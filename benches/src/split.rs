@@ -1,8 +1,9 @@
 //! What a split costs, and what callers notice of it: cycles, executions, instructions and rounds per size of a shard, and
 //! writes that go on meanwhile.
 //!
-//! On the embedded simulator alone, as [`costs`](crate::costs). Each size is split twice, on a network of its own: once with
-//! nobody else on it, for exact costs, and once with writers who send their next write when the last one is answered.
+//! On the embedded simulator alone, as [`costs`](crate::costs). Each size is split on networks of its own: with
+//! nobody else on it, for exact costs, and with writers who send their next message, a write or a batch, when the last one is
+//! answered.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,7 +20,7 @@ use canopy_types::transfer::{MoveResult, SplitShardArguments, TransferEnd, Trans
 use canopy_types::wire::{PutManyRef, PutRef};
 use canopy_types::{BusyReason, PutError, PutManyResult, PutResult, ShardIndex, TransferId};
 
-use crate::costs::world::{Used, World};
+use crate::costs::world::World;
 use crate::results::report::{decimal, spaced};
 use crate::results::{Figure, Figures, Key, Measure, Structure, save_text};
 
@@ -103,8 +104,8 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
-/// All of these in one shard and one round, and what they may cost together: a fifth of the 2,000,000,000 instructions that a
-/// canister has in a round, and a few more.
+/// All of these in one shard and one round, and what they may cost together: a quarter of the 2,000,000,000 instructions that a
+/// canister has in a round.
 const IN_A_ROUND: &str = "all in one shard and round";
 const IN_A_ROUND_INSTRUCTIONS_MAX: u64 = 500_000_000;
 const IN_A_ROUND_PAGES_MAX: u64 = 12_000;
@@ -399,18 +400,6 @@ impl Writers {
                     Err(error) => panic!("a put failed: {error:?}"),
                 }
             }
-        }
-    }
-}
-
-impl Used {
-    fn since(&self, before: &Self) -> Self {
-        Self {
-            router_instructions: self.router_instructions - before.router_instructions,
-            shard_instructions: self.shard_instructions - before.shard_instructions,
-            cycles: before.cycles - self.cycles,
-            messages: self.messages - before.messages,
-            ..Self::default()
         }
     }
 }

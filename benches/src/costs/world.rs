@@ -41,6 +41,21 @@ pub struct Used {
     pub shard_pages: u64,
 }
 
+impl Used {
+    /// Tells what was used since `before`, which was summed up earlier; of cycles, what is gone.
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            router_instructions: self.router_instructions - before.router_instructions,
+            shard_instructions: self.shard_instructions - before.shard_instructions,
+            cycles: before.cycles - self.cycles,
+            messages: self.messages - before.messages,
+            rounds: self.rounds - before.rounds,
+            router_pages: self.router_pages - before.router_pages,
+            shard_pages: self.shard_pages - before.shard_pages,
+        }
+    }
+}
+
 /// The network.
 pub struct World {
     instance: Instance,
@@ -182,17 +197,7 @@ impl World {
         let before = self.used();
         let call = self.message(canister, method, payload);
         let reply = self.answer(call);
-        let after = self.used();
-        let used = Used {
-            router_instructions: after.router_instructions - before.router_instructions,
-            shard_instructions: after.shard_instructions - before.shard_instructions,
-            cycles: before.cycles - after.cycles,
-            messages: after.messages - before.messages,
-            rounds: after.rounds - before.rounds,
-            router_pages: after.router_pages - before.router_pages,
-            shard_pages: after.shard_pages - before.shard_pages,
-        };
-        (used, reply)
+        (self.used().since(&before), reply)
     }
 
     /// Sums since the beginning; of cycles, what is left.
